@@ -1,0 +1,59 @@
+"""Sales channels: where orders come from, and who is told that they were shipped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from models.intake import Incoming, IncomingOrder, Receiver
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a channel is told about a parcel. `lines` are (channel_line_id, quantity)."""
+
+    waybill_no: str
+    carrier: str  # our name of the carrier: "sf_express"; each channel maps it to its own code
+    tracking_url: str
+    lines: tuple[tuple[str, int], ...]
+
+
+class Channel(Protocol):
+    """One shop on one platform.
+
+    Every method raises the classes of `integrations.errors` and nothing else. Times are aware.
+    Reading is free of side effects; telling is split into building the bytes (pure, once, stored by the effect
+    ledger) and sending them, so that a repeat sends what was first intended.
+    """
+
+    name: str  # "shopify", "wechat_shop", "douyin"
+    shop: str
+
+    def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
+        """Pages of every order updated in [since, until), oldest first as far as the platform can.
+
+        An order may come twice when pages shift; a payload that cannot be translated comes as `Unreadable`.
+        """
+        ...
+
+    async def order(self, channel_order_id: str) -> IncomingOrder:
+        """The order as it is now. `Refused` when the platform does not know it or it cannot be read."""
+        ...
+
+    async def receiver(self, channel_order_id: str) -> Receiver:
+        """The receiver in clear: on masking platforms by the permissioned decrypt call (quota!)."""
+        ...
+
+    def shipping_notice(self, channel_order_id: str, handles: dict[str, Any], parcel: Parcel) -> bytes:
+        """The bytes that say "this parcel is on its way". Pure and deterministic."""
+        ...
+
+    async def tell_shipped(self, notice: bytes) -> dict[str, Any]:
+        """Send the notice; the platform's answer. Not held to once by most platforms: ask before repeating."""
+        ...
+
+    async def was_told_shipped(self, notice: bytes) -> dict[str, Any] | None:
+        """Whether the platform already knows this very parcel (what it holds), or None."""
+        ...

@@ -1,0 +1,185 @@
+"""Every setting in one place: one TOML file (mode 0600), with the environment on top.
+
+`ORDERLOOM_SHOPIFY__ACCESS_TOKEN=…` in the environment overrides `[shopify] access_token` in the file.
+A platform whose credentials are missing is simply not connected; `orderloom doctor` lists which.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+def default_state_dir() -> Path:
+    """Where the database, logs and secrets live: `ORDERLOOM_STATE_DIR`, else the user's state directory."""
+    if named := os.environ.get("ORDERLOOM_STATE_DIR"):
+        return Path(named)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/orderloom")
+    return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "orderloom"
+
+
+def settings_file() -> Path:
+    """The one settings file: `ORDERLOOM_SETTINGS`, else `settings.toml` in the state directory."""
+    return Path(os.environ.get("ORDERLOOM_SETTINGS", default_state_dir() / "settings.toml"))
+
+
+class ShopifySettings(BaseModel):
+    """Shopify Admin GraphQL. Either a static access token or a client id and secret."""
+
+    shop: str = ""
+    base_url: str = ""  # default: https://{shop}.myshopify.com
+    api_version: str = "2026-10"
+    access_token: SecretStr = SecretStr("")
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+
+
+class WeChatShopSettings(BaseModel):
+    """WeChat shop 微信小店."""
+
+    shop: str = ""
+    base_url: str = "https://api.weixin.qq.com"
+    app_id: str = ""
+    app_secret: SecretStr = SecretStr("")
+
+
+class DouyinSettings(BaseModel):
+    """Douyin shop 抖店."""
+
+    shop: str = ""
+    base_url: str = "https://openapi-fxg.jinritemai.com"
+    app_key: str = ""
+    app_secret: SecretStr = SecretStr("")
+
+
+class SfExpressSettings(BaseModel):
+    """SF Express 丰桥, digest mode. `sender_*` is what the waybill prints as the sender."""
+
+    base_url: str = "https://bspgw.sf-express.com"
+    partner_id: str = ""
+    check_word: SecretStr = SecretStr("")
+    digest: Literal["standard", "simple", "sm3"] = "standard"
+    monthly_card: str = ""
+    sender_name: str = "发货仓"
+    sender_phone: str = ""
+    sender_province: str = "广东省"
+    sender_city: str = "深圳市"
+    sender_district: str = "南山区"
+    sender_address: str = ""
+
+
+class AliyunSmsSettings(BaseModel):
+    """Aliyun SMS, ACS3 signature. `templates` maps a notification node to the approved template code."""
+
+    base_url: str = "https://dysmsapi.aliyuncs.com"
+    access_key_id: str = ""
+    access_key_secret: SecretStr = SecretStr("")
+    sign_name: str = ""
+    templates: dict[str, str] = {}
+
+
+class WeComSettings(BaseModel):
+    """WeCom group robot: the key of its webhook."""
+
+    base_url: str = "https://qyapi.weixin.qq.com"
+    robot_key: SecretStr = SecretStr("")
+
+
+class MesSettings(BaseModel):
+    """The local MES, Standard Webhooks both ways. Secrets start with `whsec_`."""
+
+    url: str = ""
+    secret: SecretStr = SecretStr("")  # signs what we send
+    callback_secret: SecretStr = SecretStr("")  # verifies what we receive
+
+
+class LaneSettings(BaseModel):
+    """How the lane works. Times in seconds."""
+
+    concurrency: int = Field(12, ge=1, le=64)
+    shift_seconds: int = Field(600, ge=5)
+    claim_seconds: int = Field(120, ge=10)  # how long a claim lives without being renewed
+    idle_scan_seconds: float = Field(5.0, gt=0)
+    dead_after_seconds: int = Field(60, ge=5)
+
+
+class PolicySettings(BaseModel):
+    """The seller's thresholds."""
+
+    review_over_fen: int = 50_000
+    review_sla_minutes: int = 22
+    backorder_look_again_minutes: int = 60
+    production_look_again_minutes: int = 120
+    delivery_look_again_hours: int = 6
+    pull_overlap_minutes: int = 5
+    default_buffer_percent: int = Field(10, ge=0, le=100)
+
+
+class Ports(BaseModel):
+    """Loopback ports of the local stack."""
+
+    prefect: int = 4200
+    portal: int = 8080
+    staff: int = 8081
+    sandbox: int = 8090
+    postgres: int = 55432
+
+
+class Settings(BaseSettings):
+    """All settings. Read once per process through `settings()`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ORDERLOOM_", env_nested_delimiter="__", extra="ignore", populate_by_name=True
+    )
+
+    state_dir: Path = Field(default_factory=default_state_dir)
+    database_url: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("ORDERLOOM_DATABASE_URL", "DATABASE_URL", "database_url")
+    )
+    language: Literal["zh", "en"] = "zh"
+    public_url: str = ""  # default: the portal's own address
+    privacy_key: SecretStr = SecretStr("")  # made by the stack at first start
+    ports: Ports = Ports()
+    lane: LaneSettings = LaneSettings()
+    policy: PolicySettings = PolicySettings()
+    shopify: ShopifySettings = ShopifySettings()
+    wechat_shop: WeChatShopSettings = WeChatShopSettings()
+    douyin: DouyinSettings = DouyinSettings()
+    sf_express: SfExpressSettings = SfExpressSettings()
+    aliyun_sms: AliyunSmsSettings = AliyunSmsSettings()
+    wecom: WeComSettings = WeComSettings()
+    mes: MesSettings = MesSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; the file wins over the defaults."""
+        file = TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+        return (init_settings, env_settings, file)
+
+    def portal_url(self) -> str:
+        """The address customers and platforms reach the portal at."""
+        return self.public_url or f"http://127.0.0.1:{self.ports.portal}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()  # type: ignore[call-arg]
