@@ -1,0 +1,59 @@
+"""The control API of the sandbox: what happened, what shall go wrong, and orders to place.
+
+For the demo, the benchmarks and the tests; the sandbox listens on loopback only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.world import World
+
+
+def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
+    """The control routes, relative to `/control`."""
+
+    async def counts(request: Request) -> Response:
+        return JSONResponse(world.counts())
+
+    async def effects(request: Request) -> Response:
+        asked = request.query_params
+        return JSONResponse(world.effects(asked["platform"], asked["operation"]))
+
+    async def set_fault(request: Request) -> Response:
+        wanted: dict[str, Any] = await request.json()
+        if not {"platform", "kind"} <= wanted.keys():
+            return JSONResponse({"error": "a fault needs a platform and a kind"}, 400)
+        world.set_fault(
+            wanted["platform"],
+            wanted.get("operation", "*"),
+            wanted["kind"],
+            int(wanted.get("times", 1)),
+            wanted.get("seconds"),
+            wanted.get("detail"),
+        )
+        return JSONResponse({"set": True})
+
+    async def clear_faults(request: Request) -> Response:
+        world.clear_faults()
+        return JSONResponse({"cleared": True})
+
+    async def set_speed(request: Request) -> Response:
+        speed = float((await request.json())["speed"])
+        if speed <= 0:
+            return JSONResponse({"error": "speed must be above 0"}, 400)
+        world.speed = speed
+        return JSONResponse({"speed": speed})
+
+    return [
+        Route("/counts", counts),
+        Route("/effects", effects),
+        Route("/faults", set_fault, methods=["POST"]),
+        Route("/faults", clear_faults, methods=["DELETE"]),
+        Route("/speed", set_speed, methods=["POST"]),
+    ]

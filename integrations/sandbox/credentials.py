@@ -1,0 +1,122 @@
+"""The sandbox's own credentials, and the settings that point the real integrations at it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+#: Notification nodes that have an approved SMS template in the sandbox account.
+NODES = (
+    "paid",
+    "approved",
+    "in_production",
+    "produced",
+    "shipped",
+    "out_for_delivery",
+    "delivered",
+    "exception",
+    "backorder",
+    "delayed",
+    "refunded",
+    "compensated",
+    "cancelled",
+    "question",
+    "survey",
+)
+
+
+def _derived(name: str) -> bytes:
+    """32 bytes that are the same on every start and belong to nothing but the sandbox."""
+    return hashlib.sha256(f"orderloom sandbox {name}".encode()).digest()
+
+
+def _hex(name: str, length: int = 32) -> str:
+    return _derived(name).hex()[:length]
+
+
+def _whsec(name: str) -> str:
+    return "whsec_" + base64.b64encode(_derived(name)).decode()
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What each platform of the sandbox knows its one account by. All of it is made up."""
+
+    shopify_shop: str = "orderloom-sandbox"
+    shopify_token: str = "shpat_" + _hex("shopify token")
+    shopify_client_id: str = _hex("shopify client")
+    shopify_client_secret: str = "shpss_" + _hex("shopify secret")
+    wechat_shop: str = "wx-sandbox"
+    wechat_app_id: str = "wx" + _hex("wechat app", 16)
+    wechat_app_secret: str = _hex("wechat secret")
+    douyin_shop: str = "4463798"
+    douyin_app_key: str = "7089614287562294791"
+    douyin_app_secret: str = _hex("douyin secret")
+    sf_partner_id: str = "OLSANDBOX"
+    sf_check_word: str = _hex("sf check word")
+    sf_monthly_card: str = "7551234567"
+    sf_digest: Literal["standard", "simple", "sm3"] = "standard"
+    aliyun_key_id: str = "LTAI" + _hex("aliyun key", 20)
+    aliyun_key_secret: str = _hex("aliyun secret", 30)
+    aliyun_sign_name: str = "毛孩厨房"
+    aliyun_templates: dict[str, str] = field(
+        default_factory=lambda: {node: f"SMS_{4620000 + number}" for number, node in enumerate(NODES)}
+    )
+    wecom_robot_key: str = _hex("wecom robot")
+    mes_secret: str = _whsec("mes")
+    mes_callback_secret: str = _whsec("mes callback")
+
+
+def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | None = None) -> dict[str, Any]:
+    """Nested settings for `models.settings.Settings` that connect every platform to the sandbox on this port.
+
+    `portal_url` becomes the public address, where the platforms' callbacks are expected.
+    """
+    known = credentials or Credentials()
+    base = f"http://127.0.0.1:{port}"
+    return {
+        "public_url": portal_url,
+        "shopify": {
+            "shop": known.shopify_shop,
+            "base_url": f"{base}/shopify",
+            "access_token": known.shopify_token,
+            "client_id": known.shopify_client_id,
+            "client_secret": known.shopify_client_secret,
+        },
+        "wechat_shop": {
+            "shop": known.wechat_shop,
+            "base_url": f"{base}/wechat",
+            "app_id": known.wechat_app_id,
+            "app_secret": known.wechat_app_secret,
+        },
+        "douyin": {
+            "shop": known.douyin_shop,
+            "base_url": f"{base}/douyin",
+            "app_key": known.douyin_app_key,
+            "app_secret": known.douyin_app_secret,
+        },
+        "sf_express": {
+            "base_url": f"{base}/sf",
+            "partner_id": known.sf_partner_id,
+            "check_word": known.sf_check_word,
+            "digest": known.sf_digest,
+            "monthly_card": known.sf_monthly_card,
+            "sender_phone": "13800000000",
+            "sender_address": "科技园一路 1 号 3 号仓",
+        },
+        "aliyun_sms": {
+            "base_url": f"{base}/aliyun",
+            "access_key_id": known.aliyun_key_id,
+            "access_key_secret": known.aliyun_key_secret,
+            "sign_name": known.aliyun_sign_name,
+            "templates": dict(known.aliyun_templates),
+        },
+        "wecom": {"base_url": f"{base}/wecom", "robot_key": known.wecom_robot_key},
+        "mes": {
+            "url": f"{base}/mes",
+            "secret": known.mes_secret,
+            "callback_secret": known.mes_callback_secret,
+        },
+    }
