@@ -139,7 +139,7 @@ def _counts(lines: Sequence[SourceLine]) -> dict[str, int]:
 
 
 def _unit_price_fen(line: SourceLine) -> int:
-    # The shelf price: what the shop received plus the discounts the shop itself gave (dunnhumby's user guide).
+    # Shelf price: what the retailer received, a manufacturer's coupon included, plus the discounts it gave itself.
     shelf = line.sales_value + line.retail_discount + line.coupon_match
     return max(1, round(shelf / line.quantity * FEN_PER_USD))
 
