@@ -39,7 +39,7 @@ def spawn(
 
 def is_ready(socket_dir: Path, port: int) -> bool:
     """Whether the server accepts connections."""
-    question = ["-q", "-h", str(socket_dir), "-p", str(port), "-U", OWNER]
+    question = ["-q", "-t", "1", "-h", str(socket_dir), "-p", str(port), "-U", OWNER]
     return subprocess.run([str(program("pg_isready")), *question], check=False).returncode == 0
 
 
