@@ -1,0 +1,48 @@
+"""Notifications: one row per fulfilment and node, so that coverage is a count and not a hope."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Session, SQLModel, select
+
+from models.table import key, moment, reference, words
+
+
+class Node(StrEnum):
+    """The moments at which a customer hears from us."""
+
+    SHIPPED = "shipped"
+
+
+class NotificationState(StrEnum):
+    """What became of a notification."""
+
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Notification(SQLModel, table=True):
+    """One message due to one customer."""
+
+    __tablename__ = "notification"
+    __table_args__ = (UniqueConstraint("fulfilment_id", "node", name="one_notification_per_node"),)
+
+    id: int | None = key()
+    order_id: int = reference("orders.id")
+    fulfilment_id: int = reference("fulfilment.id")
+    node: str
+    via: str
+    state: str
+    message_id: str = ""
+    reason: str = words()
+    at: datetime = moment()
+
+
+def notification_of(session: Session, fulfilment_id: int, node: Node) -> Notification | None:
+    """The fulfilment's notification for this node, if it was dealt with."""
+    statement = select(Notification).where(Notification.fulfilment_id == fulfilment_id, Notification.node == node.value)
+    return session.exec(statement).first()

@@ -1,0 +1,150 @@
+"""What a customer bought: the order, its lines, and the contact it goes to."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Session, SQLModel, select
+
+from models.intake import Receiver
+from models.privacy import fingerprint, mask_name, mask_phone, seal, unseal
+from models.table import big, document, key, moment, reference, sealed, words
+
+#: The first letters of an order number, by channel.
+PREFIXES = {"shopify": "SH", "wechat_shop": "WX", "douyin": "DY"}
+
+
+class OrderUnknown(Exception):
+    """There is no such order."""
+
+    def __init__(self, order_no: str) -> None:
+        super().__init__(f"没有订单 {order_no}:请核对订单号(例如 SH-1001),或到渠道后台查它的订单号。")
+
+
+class Contact(SQLModel, table=True):
+    """Name, phone and street of a receiver, encrypted; district in clear, because routing needs it."""
+
+    __tablename__ = "contact"
+
+    id: int | None = key()
+    secret: bytes = sealed()
+    masked_name: str = ""
+    masked_phone: str = ""
+    province: str = ""
+    city: str = ""
+    district: str = ""
+    only_masked: bool = False  # the platform has not shown us more than its own masks yet
+    fingerprint: str = ""
+
+
+class Order(SQLModel, table=True):
+    """One order of one customer on one channel. Money in fen."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("channel", "shop", "channel_order_id", name="one_order_per_channel_order"),
+        CheckConstraint("total_fen >= 0 AND paid_fen >= 0 AND freight_fen >= 0", name="money_not_negative"),
+        Index("orders_placed", "placed_at"),
+    )
+
+    id: int | None = key()
+    order_no: str = words()
+    channel: str
+    shop: str
+    channel_order_id: str
+    channel_order_name: str = ""
+    platform_status: str
+    placed_at: datetime = moment()
+    paid_at: datetime | None = moment(nullable=True)
+    platform_updated_at: datetime = moment()
+    received_at: datetime = moment()
+    payment_verified_at: datetime | None = moment(nullable=True)
+    cancel_requested_at: datetime | None = moment(nullable=True)
+    cancel_reason: str = ""
+    currency: str = "CNY"
+    total_fen: int = big()
+    paid_fen: int = big()
+    freight_fen: int = big()
+    discount_fen: int = big()
+    buyer: str = ""
+    contact_id: int = reference("contact.id")
+    note: str = words()
+    attributes: dict[str, Any] = document()
+    handles: dict[str, Any] = document()
+
+
+Index("order_number", Order.__table__.c.order_no, unique=True)  # type: ignore[attr-defined]
+
+
+class OrderLine(SQLModel, table=True):
+    """One line. `paid_fen` is for the whole line after discounts; `profile` is the pet's, as filled in."""
+
+    __tablename__ = "order_line"
+    __table_args__ = (
+        UniqueConstraint("order_id", "line_no", name="line_numbers_of_order"),
+        CheckConstraint("quantity > 0", name="line_quantity_positive"),
+    )
+
+    id: int | None = key()
+    order_id: int = reference("orders.id")
+    line_no: int
+    channel_line_id: str
+    sku: str
+    title: str = words()
+    quantity: int
+    unit_price_fen: int = big()
+    paid_fen: int = big()
+    made_to_order: bool = False
+    profile: dict[str, Any] = document()
+
+
+def next_order_no(session: Session, channel: str) -> str:
+    """The next number, e.g. `SH-1001`. Numbers of orders that turned out to be repeats are left out."""
+    number = session.connection().execute(text("SELECT nextval('order_number_seq')")).scalar_one()
+    return f"{PREFIXES.get(channel, 'OL')}-{number}"
+
+
+def find_order(session: Session, order_no: str) -> Order:
+    """The order with this number (case and blanks do not matter). Raises `OrderUnknown`."""
+    wanted = order_no.strip().upper()
+    order = session.exec(select(Order).where(Order.order_no == wanted)).first()
+    if order is None:
+        raise OrderUnknown(order_no)
+    return order
+
+
+def lines_of(session: Session, order_id: int) -> list[OrderLine]:
+    """The order's lines in their order."""
+    return list(session.exec(select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)))  # type: ignore[arg-type]
+
+
+def keep_contact(session: Session, receiver: Receiver, contact: Contact | None = None) -> Contact:
+    """Store a receiver, encrypted; or replace what `contact` holds, as when a mask is lifted."""
+    contact = contact or Contact()
+    secret = {"name": receiver.name, "phone": receiver.phone, "detail": receiver.detail}
+    contact.secret = seal(json.dumps(secret, ensure_ascii=False))
+    contact.masked_name = mask_name(receiver.name)
+    contact.masked_phone = receiver.phone if receiver.masked else mask_phone(receiver.phone)
+    contact.province, contact.city, contact.district = receiver.province, receiver.city, receiver.district
+    contact.only_masked = receiver.masked
+    contact.fingerprint = fingerprint(receiver.phone, receiver.province, receiver.city, receiver.detail)
+    session.add(contact)
+    session.flush()
+    return contact
+
+
+def reveal(contact: Contact) -> Receiver:
+    """The receiver in clear, for the waybill and the message; never for a page, a log or an artifact."""
+    secret = json.loads(unseal(contact.secret))
+    return Receiver(
+        name=secret["name"],
+        phone=secret["phone"],
+        province=contact.province,
+        city=contact.city,
+        district=contact.district,
+        detail=secret["detail"],
+        masked=contact.only_masked,
+    )

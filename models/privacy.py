@@ -1,0 +1,62 @@
+"""Personal data: stored once, encrypted (AES-256-GCM), and masked everywhere else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from models.settings import settings
+
+
+class PrivacyKeyMissing(Exception):
+    """There is no key, or it is not the one that this database was written with."""
+
+
+def new_key() -> str:
+    """A fresh key, as the settings hold it (Base64 of 32 random bytes)."""
+    return base64.b64encode(os.urandom(32)).decode()
+
+
+def _key() -> bytes:
+    text = settings().privacy_key.get_secret_value()
+    if not text:
+        raise PrivacyKeyMissing(
+            "没有加密密钥(privacy_key):运行 `orderloom up` 会生成一个,写在设置文件里;请与备份一起妥善保管。"
+        )
+    return base64.b64decode(text)
+
+
+def seal(text: str) -> bytes:
+    """The text, encrypted: 12 bytes of nonce, then the ciphertext with its tag."""
+    nonce = os.urandom(12)
+    return nonce + AESGCM(_key()).encrypt(nonce, text.encode(), None)
+
+
+def unseal(sealed: bytes) -> str:
+    """The text again. Raises `PrivacyKeyMissing` when the key is not the one it was sealed with."""
+    try:
+        return AESGCM(_key()).decrypt(bytes(sealed[:12]), bytes(sealed[12:]), None).decode()
+    except InvalidTag as error:
+        raise PrivacyKeyMissing("加密密钥(privacy_key)与数据库不符:请从备份里找回原来的设置文件。") from error
+
+
+def fingerprint(*parts: str) -> str:
+    """A keyed digest by which equal values can be found without reading them (32 hex characters)."""
+    return hmac.new(_key(), "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def mask_name(name: str) -> str:
+    """王小明 → 王**; at most ten characters."""
+    return name[:1] + "*" * min(max(len(name) - 1, 0), 9)
+
+
+def mask_phone(phone: str) -> str:
+    """13812345678 → 138****5678; anything shorter than seven digits is hidden whole."""
+    digits = re.sub(r"\D", "", phone)
+    return f"{digits[:3]}****{digits[-4:]}" if len(digits) >= 7 else "****"

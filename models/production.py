@@ -1,0 +1,121 @@
+"""Production: what the factory was asked to make, and what it reports."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, Session, SQLModel, select
+
+from models.fulfilment import wake
+from models.table import document, key, moment, reference
+from models.timeline import EventKind, note
+
+
+class WorkState(StrEnum):
+    """How far a work order has come; never backwards."""
+
+    REQUESTED = "requested"
+    RELEASED = "released"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CALLED_BACK = "called_back"
+
+
+_PLACE = {state: place for place, state in enumerate(WorkState)}
+
+#: What a reported event makes of a work order.
+REPORTED = {
+    "work_order.accepted": WorkState.RELEASED,
+    "work_order.progress": WorkState.IN_PROGRESS,
+    "work_order.completed": WorkState.COMPLETED,
+    "work_order.failed": WorkState.FAILED,
+}
+
+
+class WorkOrder(SQLModel, table=True):
+    """One work order: one line of one fulfilment, made in one batch."""
+
+    __tablename__ = "work_order"
+
+    id: int | None = key()
+    work_order_no: str = Field(unique=True)
+    fulfilment_id: int = reference("fulfilment.id")
+    order_id: int = reference("orders.id")
+    sku: str
+    quantity: int
+    recipe: str
+    grams: dict[str, Any] = document()
+    state: str = WorkState.REQUESTED.value
+    batch_no: str = ""
+    expected_at: datetime | None = moment(nullable=True)
+    completed_at: datetime | None = moment(nullable=True)
+
+
+class ProductionReport(SQLModel, table=True):
+    """One callback of the factory, kept once by its id."""
+
+    __tablename__ = "production_report"
+
+    id: str = Field(primary_key=True)
+    work_order_no: str = Field(index=True)
+    kind: str
+    at: datetime = moment()
+    received_at: datetime = moment()
+    data: dict[str, Any] = document()
+
+
+def work_orders_of(session: Session, fulfilment_id: int) -> list[WorkOrder]:
+    """The work orders of a fulfilment."""
+    statement = select(WorkOrder).where(WorkOrder.fulfilment_id == fulfilment_id).order_by(WorkOrder.work_order_no)
+    return list(session.exec(statement.execution_options(populate_existing=True)))
+
+
+def take_report(
+    session: Session,
+    report_id: str,
+    work_order_no: str,
+    kind: str,
+    at: datetime,
+    data: dict[str, Any],
+    now: datetime,
+) -> str:
+    """Take one verified callback: "taken", "repeated", or "unknown" work order. Any order, any number of times.
+
+    The state only moves forward, so a late progress report changes nothing; what became final stays.
+    """
+    row = session.connection().execute(
+        insert(ProductionReport)
+        .values(id=report_id, work_order_no=work_order_no, kind=kind, at=at, received_at=now, data=data)
+        .on_conflict_do_nothing()
+    )
+    if row.rowcount == 0:
+        return "repeated"
+    statement = select(WorkOrder).where(WorkOrder.work_order_no == work_order_no).with_for_update()
+    work = session.exec(statement.execution_options(populate_existing=True)).first()
+    if work is None:
+        return "unknown"
+    state = REPORTED[kind]
+    final = work.state in (WorkState.COMPLETED.value, WorkState.FAILED.value, WorkState.CALLED_BACK.value)
+    if final or _PLACE[state] <= _PLACE[WorkState(work.state)]:
+        return "taken"
+    work.state = state.value
+    if state is WorkState.COMPLETED:
+        work.completed_at = at
+    session.add(work)
+    note(
+        session,
+        work.order_id,
+        EventKind.PRODUCTION_REPORTED,
+        "platform:mes",
+        now,
+        work.fulfilment_id,
+        work_order=work_order_no,
+        state=state.value,
+    )
+    if state in (WorkState.COMPLETED, WorkState.FAILED):
+        wake(session, [work.fulfilment_id], now)
+    return "taken"

@@ -1,0 +1,98 @@
+"""Quarantine: orders that may not enter the book, with their raw payload (sealed) and every reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Field, Session, SQLModel, select
+
+from models.privacy import seal
+from models.quality import Fault
+from models.table import document, key, moment, sealed
+
+
+class Quarantined(SQLModel, table=True):
+    """One order set aside. A later version of the same order replaces it; a good one resolves it."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("channel", "shop", "channel_order_id", name="one_quarantine_per_channel_order"),)
+
+    id: int | None = key()
+    channel: str
+    shop: str
+    channel_order_id: str
+    faults: list[Any] = Field(default_factory=list, sa_type=document().sa_type, nullable=False)
+    raw: bytes = sealed()
+    first_at: datetime = moment()
+    last_at: datetime = moment()
+    times: int = 1
+    resolved_at: datetime | None = moment(nullable=True)
+
+
+def set_aside(
+    session: Session,
+    channel: str,
+    shop: str,
+    channel_order_id: str,
+    faults: Sequence[Fault],
+    raw: dict[str, Any],
+    now: datetime,
+) -> None:
+    """Put an order aside with its reasons; again for the same order updates the row."""
+    values = {
+        "channel": channel,
+        "shop": shop,
+        "channel_order_id": printable(channel_order_id)[:128],
+        "faults": [{"code": fault.code, "message": printable(fault.message)} for fault in faults],
+        "raw": seal(json.dumps(raw, ensure_ascii=True, default=str)),
+        "first_at": now,
+        "last_at": now,
+        "times": 1,
+    }
+    statement = insert(Quarantined).values(**values)
+    session.connection().execute(
+        statement.on_conflict_do_update(
+            constraint="one_quarantine_per_channel_order",
+            set_={
+                "faults": statement.excluded.faults,
+                "raw": statement.excluded.raw,
+                "last_at": now,
+                "times": Quarantined.__table__.c.times + 1,  # type: ignore[attr-defined]
+                "resolved_at": None,
+            },
+        )
+    )
+
+
+def resolve(session: Session, channel: str, shop: str, channel_order_id: str, now: datetime) -> None:
+    """A good version of this order has entered the book."""
+    statement = select(Quarantined).where(
+        Quarantined.channel == channel,
+        Quarantined.shop == shop,
+        Quarantined.channel_order_id == channel_order_id,
+        Quarantined.resolved_at.is_(None),  # type: ignore[union-attr]
+    )
+    for row in session.exec(statement):
+        row.resolved_at = now
+        session.add(row)
+
+
+def waiting_list(session: Session, limit: int = 200) -> list[Quarantined]:
+    """What is set aside and not resolved, newest first."""
+    statement = (
+        select(Quarantined)
+        .where(Quarantined.resolved_at.is_(None))  # type: ignore[union-attr]
+        .order_by(Quarantined.last_at.desc())  # type: ignore[attr-defined]
+        .limit(limit)
+    )
+    return list(session.exec(statement))
+
+
+def printable(text: str) -> str:
+    """The text with everything that PostgreSQL or a terminal cannot take shown as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

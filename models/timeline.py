@@ -1,0 +1,78 @@
+"""What happened to an order: one append-only row per transition, decision, message and mishap."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index
+from sqlmodel import Session, SQLModel, select
+
+from models.table import document, key, link, moment, reference
+
+
+class EventKind(StrEnum):
+    """Every kind of row in a timeline."""
+
+    RECEIVED = "received"
+    CHANGED_ON_CHANNEL = "changed_on_channel"
+    PAYMENT_VERIFIED = "payment_verified"
+    RECIPE_MATCHED = "recipe_matched"
+    RESERVED = "reserved"
+    BACKORDERED = "backordered"
+    REVIEW_OPENED = "review_opened"
+    REVIEW_DECIDED = "review_decided"
+    APPROVED = "approved"
+    RELEASED = "released_to_production"
+    PRODUCTION_REPORTED = "production_reported"
+    PRODUCED = "produced"
+    WAYBILL_CREATED = "waybill_created"
+    SHIPPED = "shipped"
+    NOTIFIED = "notified"
+    NOTIFY_FAILED = "notify_failed"
+    ROUTE_REPORTED = "route_reported"
+    DELIVERED = "delivered"
+    CLOSED = "closed"
+    CANCEL_REQUESTED = "cancel_requested"
+    CALLED_BACK = "called_back"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    HOLD_RELEASED = "hold_released"
+    WAITS = "waits"
+    RERUN = "rerun"
+
+
+class OrderEvent(SQLModel, table=True):
+    """One row of the timeline. `actor` is a step's name, `platform:…`, or a person's name."""
+
+    __tablename__ = "order_event"
+    __table_args__ = (Index("order_event_of_order", "order_id", "id"),)
+
+    id: int | None = key()
+    order_id: int = reference("orders.id", index=False)
+    fulfilment_id: int | None = link()
+    at: datetime = moment(index=True)
+    actor: str
+    kind: str
+    detail: dict[str, Any] = document()
+
+
+def note(
+    session: Session,
+    order_id: int,
+    kind: EventKind,
+    actor: str,
+    now: datetime,
+    fulfilment_id: int | None = None,
+    **detail: Any,
+) -> None:
+    """Add one row to an order's timeline, in the caller's transaction. `detail` is JSON, without personal data."""
+    session.add(
+        OrderEvent(order_id=order_id, fulfilment_id=fulfilment_id, at=now, actor=actor, kind=kind.value, detail=detail)
+    )
+
+
+def timeline(session: Session, order_id: int) -> list[OrderEvent]:
+    """An order's timeline, oldest first."""
+    return list(session.exec(select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.id)))  # type: ignore[arg-type]
