@@ -1,0 +1,126 @@
+"""The GraphQL documents sent to Shopify, Admin API 2026-10. Operations are named after their root field."""
+
+from __future__ import annotations
+
+#: Orders a page, lines an order and fulfilment orders an order that are asked for at first: well below the
+#: 1,000 points that one query may cost. What does not fit is asked for separately.
+ORDERS_A_PAGE = 10
+LINES_AT_FIRST = 10
+LINES_A_PAGE = 50
+
+_LINE = """
+fragment LineParts on LineItem {
+  id sku title quantity currentQuantity
+  customAttributes { key value }
+  originalUnitPriceSet { shopMoney { amount } }
+  originalTotalSet { shopMoney { amount } }
+  discountAllocations { allocatedAmountSet { shopMoney { amount } } }
+  variant { id }
+}"""
+
+_FULFILLMENT_ORDER = """
+fragment FulfillmentOrderParts on FulfillmentOrder {
+  id status
+  lineItems(first: $lines) {
+    nodes { id remainingQuantity totalQuantity lineItem { id } }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+_ORDER = (
+    """
+fragment OrderParts on Order {
+  id legacyResourceId name createdAt updatedAt processedAt cancelledAt
+  displayFinancialStatus displayFulfillmentStatus note
+  customer { id }
+  customAttributes { key value }
+  totalPriceSet { shopMoney { amount currencyCode } }
+  totalReceivedSet { shopMoney { amount } }
+  totalShippingPriceSet { shopMoney { amount } }
+  totalDiscountsSet { shopMoney { amount } }
+  totalRefundedSet { shopMoney { amount } }
+  transactions(first: 10) { id kind status processedAt gateway amountSet { shopMoney { amount } } }
+  shippingAddress { name phone province city address1 address2 zip countryCodeV2 }
+  lineItems(first: $lines) { nodes { ...LineParts } pageInfo { hasNextPage endCursor } }
+  fulfillmentOrders(first: 3) { nodes { ...FulfillmentOrderParts } pageInfo { hasNextPage endCursor } }
+}"""
+    + _LINE
+    + _FULFILLMENT_ORDER
+)
+
+ORDERS = (
+    """
+query orders($first: Int!, $after: String, $query: String!, $lines: Int!) {
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {
+    nodes { ...OrderParts }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+    + _ORDER
+)
+
+ORDER = (
+    """
+query order($id: ID!, $lines: Int!) {
+  order(id: $id) { ...OrderParts }
+}"""
+    + _ORDER
+)
+
+LINE_ITEMS = (
+    """
+query lineItems($id: ID!, $first: Int!, $after: String) {
+  order(id: $id) {
+    lineItems(first: $first, after: $after) { nodes { ...LineParts } pageInfo { hasNextPage endCursor } }
+  }
+}"""
+    + _LINE
+)
+
+FULFILLMENT_ORDERS = (
+    """
+query fulfillmentOrders($id: ID!, $first: Int!, $after: String, $lines: Int!) {
+  order(id: $id) {
+    fulfillmentOrders(first: $first, after: $after) {
+      nodes { ...FulfillmentOrderParts }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+    + _FULFILLMENT_ORDER
+)
+
+FULFILLMENT_ORDER_LINES = """
+query fulfillmentOrderLines($id: ID!, $first: Int!, $after: String) {
+  fulfillmentOrder(id: $id) {
+    lineItems(first: $first, after: $after) {
+      nodes { id remainingQuantity totalQuantity lineItem { id } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}"""
+
+SHIPPING_ADDRESS = """
+query shippingAddress($id: ID!) {
+  order(id: $id) {
+    id
+    shippingAddress { name phone province city address1 address2 zip countryCodeV2 }
+  }
+}"""
+
+FULFILLMENTS = """
+query fulfillments($id: ID!, $lines: Int!) {
+  fulfillmentOrder(id: $id) {
+    id status
+    lineItems(first: $lines) { nodes { id remainingQuantity } }
+    order { id fulfillments(first: 50) { id status trackingInfo(first: 10) { company number url } } }
+  }
+}"""
+
+FULFILLMENT_CREATE = """
+mutation fulfillmentCreate($fulfillment: FulfillmentInput!) {
+  fulfillmentCreate(fulfillment: $fulfillment) {
+    fulfillment { id status trackingInfo(first: 10) { company number url } }
+    userErrors { field message }
+  }
+}"""
