@@ -32,8 +32,8 @@ class ToolFailed(BackupProblem):
 def in_use(detail: str) -> DatabaseInUse:
     """The error for a database with these users."""
     return DatabaseInUse(
-        f"数据库正在使用中,未做任何改动。请先执行 orderloom stop 再恢复。({detail})",
-        f"The database is in use; nothing was changed. Run orderloom stop first. ({detail})",
+        f"数据库正在使用中,未做任何改动。请先停止 Orderloom 及列出的程序,再恢复。({detail})",
+        f"The database is in use; nothing was changed. Stop Orderloom and the programs listed first. ({detail})",
     )
 
 
