@@ -1,0 +1,173 @@
+"""The local MES over Standard Webhooks, both ways (PROTOCOLS.md §11, standard-webhooks spec).
+
+We post `work_order.release` and `work_order.cancel` to `{url}/messages`; the `webhook-id` is our key, and the MES
+answers a repeated id as it answered the first. It posts `work_order.accepted | progress | completed | failed` back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from integrations.errors import Forged, Refused, Unclear
+from integrations.http import TOTAL_TIMEOUT, call
+from integrations.production import Accepted, ProductionEvent, ProductionEventKind, WorkOrder
+from models.settings import MesSettings
+
+PLATFORM = "mes"
+SKEW = 300.0  # seconds that a message may be old, or ahead of us
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """`v1,<base64>`: HMAC-SHA256 over `{id}.{timestamp}.{body}` with the key after `whsec_` (24 to 64 bytes).
+
+    Raises `ValueError` for a secret that is none.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a Standard Webhooks secret is `whsec_` and Base64") from error
+    if not 24 <= len(key) <= 64:
+        raise ValueError("a Standard Webhooks key has 24 to 64 bytes")
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+
+
+def headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of one signed message."""
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(secret, message_id, timestamp, body),
+    }
+
+
+def verify(secret: str, received: Mapping[str, str], body: bytes, now: float) -> str:
+    """The id of a message whose signature is good and at most 5 minutes off `now` (epoch seconds); else `Forged`.
+
+    Any of the space-separated signatures may match, so that the sender can rotate its key.
+    """
+    given = {name.lower(): value for name, value in received.items()}
+    try:
+        message_id, signatures = given["webhook-id"], given["webhook-signature"].split()
+        timestamp = int(given["webhook-timestamp"])
+    except (KeyError, ValueError) as error:
+        raise Forged(PLATFORM, "headers", "webhook-id, webhook-timestamp or webhook-signature is missing") from error
+    if abs(now - timestamp) > SKEW:
+        raise Forged(PLATFORM, "stale", f"the message was signed {now - timestamp:.0f} s ago; check both clocks")
+    good = sign(secret, message_id, timestamp, body).encode()
+    if not any(hmac.compare_digest(good, each.encode()) for each in signatures):
+        raise Forged(PLATFORM, "signature", "no signature matches: the callback secrets differ, or it is forged")
+    return message_id
+
+
+class Mes:
+    """The factory (a `Production`). The HTTP client belongs to the caller; `clock` gives epoch seconds."""
+
+    name = PLATFORM
+
+    def __init__(
+        self,
+        settings: MesSettings,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float] = time.time,
+        timeout: float = TOTAL_TIMEOUT,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._clock = clock
+        self._timeout = timeout
+
+    def release_request(self, orders: list[WorkOrder]) -> bytes:
+        """The message that releases these work orders as one batch. No side effect; stamped with the clock."""
+        work_orders = [
+            {
+                "work_order_no": order.work_order_no,
+                "order_no": order.order_no,
+                "recipe": order.recipe,
+                "sku": order.sku,
+                "quantity": order.quantity,
+                "ingredients_g": order.ingredients_g,
+                "due_at": order.due_at.isoformat(),
+            }
+            for order in orders
+        ]
+        return self._message("work_order.release", {"work_orders": work_orders})
+
+    async def release(self, key: str, request: bytes) -> Accepted:
+        """Release, held to once by `key`. `Refused` when the MES will not make it."""
+        data = await self._post(key, request)
+        try:
+            return Accepted(data["batch_no"], datetime.fromisoformat(data["expected_at"]))
+        except (KeyError, ValueError) as error:
+            raise Unclear(PLATFORM, "unreadable", f"no batch number or expected time in {data}") from error
+
+    def cancel_request(self, work_order_no: str, reason: str) -> bytes:
+        """The message that calls a work order back. No side effect; stamped with the clock."""
+        return self._message("work_order.cancel", {"work_order_no": work_order_no, "reason": reason})
+
+    async def cancel(self, key: str, request: bytes) -> bool:
+        """Call back; True when it will not be made, False when it is made already. Held to once by `key`."""
+        data = await self._post(key, request)
+        if not isinstance(data.get("cancelled"), bool):
+            raise Unclear(PLATFORM, "unreadable", f"neither cancelled nor not in {data}")
+        return bool(data["cancelled"])
+
+    def verify(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProductionEvent:
+        """The event in a callback.
+
+        `Forged` without a good signature of the last 5 minutes; `Refused` when a signed one cannot be read.
+        """
+        secret = self._settings.callback_secret.get_secret_value()
+        message_id = verify(secret, headers, body, now.timestamp())
+        try:
+            message = json.loads(body)
+            data, at = message["data"], datetime.fromisoformat(message["timestamp"])
+            if at.tzinfo is None:
+                raise ValueError("a time without its offset")
+            return ProductionEvent(
+                id=message_id,
+                kind=ProductionEventKind(message["type"]),
+                at=at,
+                work_order_no=str(data["work_order_no"]),
+                batch_no=str(data.get("batch_no", "")),
+                data=data,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Refused(
+                PLATFORM, "unreadable", f"a signed callback that is no work order event: {error!r}"
+            ) from error
+
+    def _message(self, kind: str, data: dict[str, Any]) -> bytes:
+        at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
+        message = {"type": kind, "timestamp": at, "data": data}
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+
+    async def _post(self, key: str, body: bytes) -> dict[str, Any]:
+        """Post one message; the `data` of the answer."""
+        secret = self._settings.secret.get_secret_value()
+        response = await call(
+            self._client,
+            PLATFORM,
+            "POST",
+            f"{self._settings.url}/messages",
+            content=body,
+            headers=headers(secret, key, int(self._clock()), body),
+            timeout=self._timeout,
+        )
+        try:
+            data = response.json()["data"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unclear(PLATFORM, "unreadable", response.text[:300]) from error
+        if not isinstance(data, dict):
+            raise Unclear(PLATFORM, "unreadable", response.text[:300])
+        return data
