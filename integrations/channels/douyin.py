@@ -1,0 +1,159 @@
+"""Douyin shop 抖店 as a sales channel."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import httpx
+
+from integrations.channels import Parcel
+from integrations.channels.douyin_api import NAME, OpenApi, param_json
+from integrations.channels.douyin_orders import read_area, read_order
+from integrations.channels.patience import patiently
+from integrations.channels.payload import incoming, integer, listing, mapping, mappings, text, understood
+from integrations.errors import Refused
+from integrations.http import TOTAL_TIMEOUT
+from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
+from models.settings import DouyinSettings
+
+#: Our carriers by the platform's company code (`order.logisticsCompanyList`).
+CARRIERS = {"sf_express": "shunfeng"}
+
+PAGE_SIZE = 100
+
+
+class Douyin:
+    """One Douyin shop; see `integrations.channels.Channel` for what each method promises."""
+
+    name = NAME
+
+    #: Page times size must not go beyond this many orders; a window that holds more is read in halves.
+    ceiling = 50_000
+
+    def __init__(self, settings: DouyinSettings, client: httpx.AsyncClient, *, timeout: float = TOTAL_TIMEOUT) -> None:
+        """`timeout` is the total one of each call, in seconds."""
+        self.shop = settings.shop
+        self._api = OpenApi(settings, client, timeout)
+
+    async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
+        """Pages of the orders updated in [since, until), oldest first; masked receivers."""
+        windows = [(math.floor(since.timestamp()), math.ceil(until.timestamp()))]
+        while windows:
+            start, end = windows.pop()
+            page, before = 0, 0
+            while True:
+                found, total = await patiently(partial(self._page, start, end, page))
+                if total > self.ceiling and end - start > 1:
+                    middle = (start + end) // 2
+                    windows += [(middle, end), (start, middle)]
+                    break
+                if found:
+                    yield [incoming(read_order, order, NAME, self.shop, "order_id") for order in found]
+                # orders that have left the window since the last page moved those behind them one place forward
+                gone, before = max(0, before - total), total
+                if gone:
+                    page = max(0, page - math.ceil(gone / PAGE_SIZE))
+                elif not found or (page + 1) * PAGE_SIZE >= total:
+                    break
+                else:
+                    page += 1
+
+    async def order(self, channel_order_id: str) -> IncomingOrder:
+        """The order as it is now; masked receiver."""
+        found = incoming(read_order, await self._detail(channel_order_id), NAME, self.shop, "order_id")
+        if isinstance(found, Unreadable):
+            raise Refused(NAME, "unreadable", f"order {channel_order_id} cannot be read: {found.reason}")
+        return found
+
+    async def receiver(self, channel_order_id: str) -> Receiver:
+        """The receiver in clear: name, phone and street decrypted in one audited call that counts."""
+        order = await self._detail(channel_order_id)
+        with understood(NAME):
+            address = mapping(order.get("post_addr") or {}, "post_addr")
+            ciphers = [
+                text(order.get("encrypt_post_receiver"), "encrypt_post_receiver"),
+                text(order.get("encrypt_post_tel"), "encrypt_post_tel"),
+                text(address.get("encrypt_detail"), "encrypt_detail"),
+            ]
+            if not all(ciphers):
+                raise Refused(NAME, "no_address", f"order {channel_order_id} has no receiver: ask the customer")
+            province, city, district, street = read_area(address, "post_addr")
+        asked = [{"auth_id": channel_order_id, "cipher_text": cipher} for cipher in ciphers]
+        data = await self._api.ask("order.batchDecrypt", {"cipher_infos": asked})
+        with understood(NAME):
+            clear = {}
+            for info in mappings(data.get("decrypt_infos"), "decrypt_infos"):
+                if number := integer(info.get("err_no"), "err_no", 0):
+                    raise Refused(NAME, str(number), text(info.get("err_msg"), "err_msg"))
+                clear[text(info.get("cipher_text"), "cipher_text")] = text(info.get("decrypt_text"), "decrypt_text")
+            if missing := [cipher for cipher in ciphers if cipher not in clear]:
+                raise Refused(NAME, "not_decrypted", f"{len(missing)} of {len(ciphers)} texts came back encrypted")
+        name, phone, detail = (clear[cipher] for cipher in ciphers)
+        return Receiver(name, phone, province, city, district, street + detail)
+
+    def shipping_notice(self, channel_order_id: str, handles: dict[str, Any], parcel: Parcel) -> bytes:
+        """Method and parameters: `order.logisticsAdd` for the whole order, else one pack of several.
+
+        Only packs have a key (`request_id`, from order and waybill). Raises `Refused` for unknown lines or carriers.
+        """
+        company = CARRIERS.get(parcel.carrier)
+        if company is None:
+            raise Refused(NAME, "unknown_carrier", f"no Douyin company code for carrier {parcel.carrier}")
+        ordered = {str(line): int(quantity) for line, quantity in handles.get("lines", {}).items()}
+        packed: dict[str, int] = {}
+        for line, quantity in parcel.lines:
+            packed[line] = packed.get(line, 0) + quantity
+        if unknown := packed.keys() - ordered.keys():
+            raise Refused(NAME, "unknown_line", f"order {channel_order_id} has no line {min(unknown)}")
+        waybill = {"company_code": company, "logistics_code": parcel.waybill_no}
+        param: dict[str, Any] = {"order_id": channel_order_id}
+        if packed == ordered:
+            method = "order.logisticsAdd"
+            param |= waybill
+        else:
+            shipped = [{"shipped_order_id": line, "shipped_num": packed[line]} for line in sorted(packed)]
+            key = uuid.uuid5(uuid.NAMESPACE_URL, f"{NAME}/{channel_order_id}/{parcel.waybill_no}")
+            method = "order.logisticsAddMultiPack"
+            param |= {"request_id": str(key), "pack_list": [{**waybill, "shipped_order_info": shipped}]}
+        return param_json({"method": method, "param": param}).encode()
+
+    async def tell_shipped(self, notice: bytes) -> dict[str, Any]:
+        """The platform's `data`. Only packs are held to once by their key; a whole order is refused when shipped."""
+        told = json.loads(notice)
+        return await self._api.ask(told["method"], told["param"])
+
+    async def was_told_shipped(self, notice: bytes) -> dict[str, Any] | None:
+        """The order's `logistics_info` of this waybill, or None."""
+        param = json.loads(notice)["param"]
+        waybill = param.get("logistics_code") or param["pack_list"][0]["logistics_code"]
+        order = await self._detail(param["order_id"])
+        with understood(NAME):
+            for info in mappings(order.get("logistics_info"), "logistics_info"):
+                if info.get("tracking_no") == waybill:
+                    return info
+        return None
+
+    async def _detail(self, order_id: str) -> dict[str, Any]:
+        data = await self._api.ask("order.orderDetail", {"shop_order_id": order_id})
+        with understood(NAME):
+            return mapping(data.get("shop_order_detail"), "shop_order_detail")
+
+    async def _page(self, start: int, end: int, page: int) -> tuple[list[Any], int]:
+        """Orders of one page (the first is 0), and how many the window holds."""
+        params = {
+            "update_time_start": start,
+            "update_time_end": end,
+            "order_by": "update_time",
+            "order_asc": True,
+            "page": page,
+            "size": PAGE_SIZE,
+        }
+        data = await self._api.ask("order.searchList", params)
+        with understood(NAME):
+            return listing(data.get("shop_order_list"), "shop_order_list"), integer(data.get("total"), "total")

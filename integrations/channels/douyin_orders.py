@@ -1,0 +1,120 @@
+"""What a Douyin shop order means to the hub. Pure; field names as in the platform's SDK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from integrations.channels.douyin_api import NAME
+from integrations.channels.payload import (
+    answers,
+    epoch,
+    epoch_or_none,
+    identity,
+    integer,
+    mapping,
+    mappings,
+    text,
+)
+from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
+
+_STATUS = {
+    1: PlatformStatus.AWAITING_PAYMENT,
+    105: PlatformStatus.HELD,
+    2: PlatformStatus.TO_SHIP,
+    101: PlatformStatus.PART_SHIPPED,
+    3: PlatformStatus.SHIPPED,
+    4: PlatformStatus.CANCELLED,
+    5: PlatformStatus.COMPLETE,
+}
+_REFUNDED = 3
+
+
+def read_order(payload: Any, shop: str) -> IncomingOrder:
+    """An order of `order.searchList` or `order.orderDetail` as the hub takes it in; the receiver is masked.
+
+    Raises `Unparsable` without an id, or when a number or time cannot be read; odd values are carried over.
+    """
+    order = mapping(payload, "order")
+    order_id = identity(order.get("order_id"), "order_id")
+    items = mappings(order.get("sku_order_list"), "sku_order_list")
+    lines = tuple(_line(item) for item in items)
+    paid_at = epoch_or_none(order.get("pay_time"), "pay_time")
+    total = integer(order.get("pay_amount"), "pay_amount")  # after discounts, also before it is paid
+    return IncomingOrder(
+        channel=NAME,
+        shop=shop,
+        channel_order_id=order_id,
+        channel_order_name=order_id,
+        status=_status(order, items),
+        placed_at=epoch(order.get("create_time"), "create_time"),
+        updated_at=epoch(order.get("update_time"), "update_time"),
+        paid_at=paid_at,
+        currency="CNY",
+        total_fen=total,
+        paid_fen=total if paid_at else 0,
+        freight_fen=integer(order.get("post_amount"), "post_amount", 0),
+        discount_fen=integer(order.get("promotion_amount"), "promotion_amount", 0),
+        buyer=text(order.get("doudian_open_id"), "doudian_open_id"),
+        receiver=_masked(order),
+        lines=lines,
+        note=text(order.get("buyer_words"), "buyer_words"),
+        handles={"lines": {line.channel_line_id: line.quantity for line in lines}},
+        raw=order,
+    )
+
+
+def read_area(value: Any, name: str) -> tuple[str, str, str, str]:
+    """Province, city, district and street of an address object."""
+    address = mapping(value, name)
+    province, city, town, street = (
+        text(mapping(address.get(part) or {}, part).get("name"), part)
+        for part in ("province", "city", "town", "street")
+    )
+    return province, city, town, street
+
+
+def _masked(order: dict[str, Any]) -> Receiver | None:
+    address = order.get("mask_post_addr")
+    if address is None:
+        return None
+    province, city, district, street = read_area(address, "mask_post_addr")
+    return Receiver(
+        name=text(order.get("mask_post_receiver"), "mask_post_receiver"),
+        phone=text(order.get("mask_post_tel"), "mask_post_tel"),
+        province=province,
+        city=city,
+        district=district,
+        detail=street + text(address.get("detail"), "detail"),
+        masked=True,
+    )
+
+
+def _line(item: dict[str, Any]) -> IncomingLine:
+    sku = text(item.get("code"), "code") or text(item.get("out_sku_id"), "out_sku_id")
+    return IncomingLine(
+        channel_line_id=identity(item.get("order_id"), "line order_id"),
+        sku=sku or text(item.get("sku_id"), "sku_id"),
+        title=text(item.get("product_name"), "product_name"),
+        quantity=integer(item.get("item_num"), "item_num"),
+        unit_price_fen=integer(item.get("origin_amount"), "origin_amount"),
+        paid_fen=integer(item.get("pay_amount"), "line pay_amount"),
+        attributes=_attributes(item),
+    )
+
+
+def _attributes(item: dict[str, Any]) -> dict[str, str]:
+    pairs: list[tuple[str, str]] = []
+    for custom in mappings(item.get("sku_customization_info"), "sku_customization_info"):
+        detail = mapping(custom.get("detail") or {}, "detail")
+        pairs += [
+            (text(entry.get("key"), "key"), text(entry.get("content"), "content"))
+            for entry in mappings(detail.get("text"), "text")
+        ]
+    return answers(pairs)
+
+
+def _status(order: dict[str, Any], items: list[dict[str, Any]]) -> PlatformStatus:
+    refunds = [mapping(item.get("after_sale_info") or {}, "after_sale_info") for item in items]
+    if refunds and all(integer(refund.get("refund_status"), "refund_status", 0) == _REFUNDED for refund in refunds):
+        return PlatformStatus.REFUNDED
+    return _STATUS.get(integer(order.get("order_status"), "order_status"), PlatformStatus.UNKNOWN)
