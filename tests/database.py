@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,7 +48,8 @@ def temporary_server(fsync: bool = False, options: Mapping[str, str] | None = No
     """
     _remove_what_killed_runs_left()
     # not made by mkdtemp: the server makes it itself, passable for its own account when we are root
-    state_dir = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getpid()}-{os.urandom(3).hex()}"
+    place = Path(tempfile.gettempdir()) if fsync else _fastest_place()
+    state_dir = place / f"{PREFIX}{os.getpid()}-{os.urandom(3).hex()}"
     settings = {**({} if fsync else NOT_DURABLE), **(options or {})}
     postgres = EmbeddedPostgres(state_dir, options=settings)
     try:
@@ -90,7 +91,8 @@ def _migrate_template(server: TemporaryServer) -> None:
 
 
 def _create(server: TemporaryServer, name: str, template: str) -> None:
-    _run(server, "CREATE DATABASE {} OWNER {} TEMPLATE {}", name, APPLICATION_ROLE, template)
+    create = "CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY FILE_COPY"
+    _run(server, create, name, APPLICATION_ROLE, template)
 
 
 def _run(server: TemporaryServer, statement: str, *names: str) -> None:
@@ -98,8 +100,22 @@ def _run(server: TemporaryServer, statement: str, *names: str) -> None:
         cursor.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
+def _fastest_place() -> Path:
+    """Memory where there is enough: a copy of the template is 600 new files, 20 ms there and 350 ms on a disk."""
+    memory = Path("/dev/shm")
+    if "TMPDIR" not in os.environ and os.access(memory, os.W_OK | os.X_OK):
+        facts = os.statvfs(memory)
+        # as root the server's binaries may have to be copied there, and must be allowed to run
+        runs = os.geteuid() != 0 or not facts.f_flag & os.ST_NOEXEC
+        if runs and facts.f_bavail * facts.f_frsize > 2 * 1024**3 and psutil.virtual_memory().available > 4 * 1024**3:
+            return memory
+    return Path(tempfile.gettempdir())
+
+
 def _remove_what_killed_runs_left() -> None:
-    for state_dir in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        owner = state_dir.name.removeprefix(PREFIX).split("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)) and state_dir.stat().st_uid == os.geteuid():
-            remove_server(EmbeddedPostgres(state_dir))
+    for place in {Path(tempfile.gettempdir()), _fastest_place()}:
+        for state_dir in place.glob(f"{PREFIX}*"):
+            run = state_dir.name.removeprefix(PREFIX).split("-")[0]
+            with suppress(FileNotFoundError):  # another run is removing it too
+                if run.isdigit() and not psutil.pid_exists(int(run)) and state_dir.stat().st_uid == os.geteuid():
+                    remove_server(EmbeddedPostgres(state_dir))

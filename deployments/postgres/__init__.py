@@ -12,7 +12,8 @@ from deployments.postgres.errors import (
     WrongDataVersion,
 )
 from deployments.postgres.home import make_state_dir, program
-from deployments.postgres.server import APPLICATION_ROLE, DATABASES, EmbeddedPostgres, ServerStatus
+from deployments.postgres.record import ServerStatus
+from deployments.postgres.server import APPLICATION_ROLE, DATABASES, EmbeddedPostgres
 
 __all__ = [
     "APPLICATION_ROLE",

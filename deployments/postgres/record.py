@@ -1,4 +1,4 @@
-"""What we remember about a database server of ours: passwords, port, directories outside the state directory."""
+"""What we remember about a database server of ours, and what can be seen of it."""
 
 from __future__ import annotations
 
@@ -42,3 +42,16 @@ class ServerRecord:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What is known about the server without changing anything."""
+
+    initialised: bool
+    pid: int | None  # of the postmaster, None when it does not run
+    ready: bool  # accepts connections
+    port: int | None
+    version: str | None  # major version of the data directory
+    data_dir: Path
+    log_dir: Path

@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -43,25 +42,12 @@ from deployments.postgres.home import (
     usable_installation,
 )
 from deployments.postgres.launch import LogTail, free_port, is_ready, spawn
-from deployments.postgres.record import ServerRecord
+from deployments.postgres.record import ServerRecord, ServerStatus
 
 APPLICATION_ROLE = "orderloom"
 DATABASES = ("orderloom", "prefect")
 RECOVERY_SECONDS = 300.0
 Progress = Callable[[float, str], None]  # seconds waited so far, last line of the server's log
-
-
-@dataclass(frozen=True)
-class ServerStatus:
-    """What is known about the server without changing anything."""
-
-    initialised: bool
-    pid: int | None  # of the postmaster, None when it does not run
-    ready: bool  # accepts connections
-    port: int | None
-    version: str | None  # major version of the data directory
-    data_dir: Path
-    log_dir: Path
 
 
 class EmbeddedPostgres:
@@ -302,6 +288,4 @@ class EmbeddedPostgres:
 
     def _explain(self, said: str) -> PostgresProblem:
         record = self._record()
-        return explain(
-            said, port=record.port, data_dir=self.data_dir, log_dir=self.log_dir, account=self.account.name
-        )
+        return explain(said, port=record.port, data_dir=self.data_dir, log_dir=self.log_dir, account=self.account.name)

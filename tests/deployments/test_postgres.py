@@ -93,9 +93,7 @@ def test_application_role_owns_its_databases_and_is_no_superuser(database_server
     postgres = database_server.postgres
     rights = "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = current_user"
     assert ask(postgres.url(), rights) == [(False, False, True)]
-    owned = (
-        "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = 'orderloom' AND datname !~ '_' ORDER BY 1"
-    )
+    owned = "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = 'orderloom' AND datname !~ '_' ORDER BY 1"
     assert ask(postgres.url("prefect"), owned) == [("orderloom",), ("prefect",)]
     assert postgres.async_url() == postgres.url("prefect").replace("psycopg2", "asyncpg")
 
