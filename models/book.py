@@ -13,15 +13,17 @@ from sqlmodel import Session, select
 from models import hold, quarantine
 from models.cancellation import request_cancellation
 from models.fulfilment import Fulfilment, FulfilmentLine, Stage, WaitingOn, announce, fulfilments_of, wake
-from models.intake import Incoming, IncomingOrder, PlatformStatus, Unreadable
-from models.order import Order, OrderLine, keep_contact, next_order_no
+from models.intake import Incoming, IncomingLine, IncomingOrder, PlatformStatus, Unreadable
+from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order, next_order_no
 from models.product import Product, products
-from models.quality import Fault, judge
+from models.quality import Fault, judge, plain
 from models.stock import home_warehouse
 from models.timeline import EventKind, note
 
 #: Orders that will never be ours to ship when they come in like this for the first time.
 OVER = (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED, PlatformStatus.SHIPPED, PlatformStatus.COMPLETE)
+#: Orders that are, or may become, ours to ship.
+CARRIED = tuple(status for status in PlatformStatus if status not in OVER)
 #: How long until an unpaid order is looked at again by itself.
 UNPAID_LOOK_AGAIN = timedelta(minutes=30)
 
@@ -42,7 +44,7 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     Each order stands alone: one that cannot enter the book is set aside with its reasons, and the rest go on.
     """
     skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
-    catalogue = products(session, [sku for sku in skus if "\x00" not in sku])
+    catalogue = products(session, [sku for sku in skus if plain(sku)])
     counts: Counter[Taken] = Counter()
     for order in sorted(page, key=lambda o: (o.channel, o.shop, o.channel_order_id)):
         counts[_take_one(session, order, catalogue, now)] += 1
@@ -55,19 +57,21 @@ def _take_one(session: Session, order: Incoming, catalogue: dict[str, Product], 
         fault = Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")
         _set_aside(session, order, [fault], now)
         return Taken.QUARANTINED
+    known = _find(session, order) if plain(order.channel_order_id) else None
+    if known is not None and not _is_news(order, known):
+        return Taken.KNOWN
     faults = judge(order, catalogue, now)
     if faults:
         _set_aside(session, order, faults, now)
         return Taken.QUARANTINED
-    known = _find(session, order)
+    quarantine.resolve(session, order.channel, order.shop, order.channel_order_id, now)
     if known is None and order.status in OVER:
         return Taken.OVER
     if known is None and _enter(session, order, catalogue, now):
-        quarantine.resolve(session, order.channel, order.shop, order.channel_order_id, now)
         return Taken.NEW
     known = known or _find(session, order)
     assert known is not None
-    return _update(session, known, order, now)
+    return _update(session, known, order, catalogue, now)
 
 
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], now: datetime) -> None:
@@ -82,10 +86,18 @@ def _find(session: Session, order: IncomingOrder) -> Order | None:
             Order.shop == order.shop,
             Order.channel_order_id == order.channel_order_id,
         )
-        .with_for_update()
         .execution_options(populate_existing=True)
     )
     return session.exec(statement).first()
+
+
+def _is_news(incoming: IncomingOrder, order: Order) -> bool:
+    """Whether a channel tells something newer. Platforms count in seconds: within one, the further status wins."""
+    told = (incoming.updated_at, _FURTHER[incoming.status])
+    return told > (order.platform_updated_at, _FURTHER[PlatformStatus(order.platform_status)])
+
+
+_FURTHER = {status: -1 if status is PlatformStatus.UNKNOWN else place for place, status in enumerate(PlatformStatus)}
 
 
 def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime) -> bool:
@@ -138,16 +150,22 @@ def _copy(order: Order, incoming: IncomingOrder) -> None:
 def _write_lines(
     session: Session, order: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
 ) -> None:
+    """The order's lines and the fulfilment that carries them all; of an unpaid order they replace what it had."""
     assert order.id is not None
-    paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
-    fulfilment = Fulfilment(
-        order_id=order.id,
-        warehouse=home_warehouse(session),
-        stage_since=now,
-        waiting_on=None if paid else WaitingOn.PAYMENT.value,
-        ready_at=now if paid else now + UNPAID_LOOK_AGAIN,
-    )
-    session.add(fulfilment)
+    session.connection().execute(_NO_LINES, {"id": order.id})
+    session.connection().execute(text("DELETE FROM order_line WHERE order_id = :id"), {"id": order.id})
+    fulfilment = next(iter(fulfilments_of(session, order.id)), None)
+    if fulfilment is None:
+        paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
+        fulfilment = Fulfilment(
+            order_id=order.id,
+            warehouse=home_warehouse(session),
+            stage_since=now,
+            waiting_on=None if paid else WaitingOn.PAYMENT.value,
+            waiting_why="" if paid else "客户还没有付款",
+            ready_at=now if paid else now + UNPAID_LOOK_AGAIN,
+        )
+        session.add(fulfilment)
     lines = [
         OrderLine(
             order_id=order.id,
@@ -171,29 +189,55 @@ def _write_lines(
     session.flush()
 
 
-def _update(session: Session, order: Order, incoming: IncomingOrder, now: datetime) -> Taken:
+_NO_LINES = text("DELETE FROM fulfilment_line USING order_line l WHERE order_line_id = l.id AND l.order_id = :id")
+
+
+def _update(
+    session: Session, known: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
+) -> Taken:
     """Bring a known order up to what the channel says now; older news changes nothing."""
-    assert order.id is not None
-    if incoming.updated_at <= order.platform_updated_at:
+    assert known.id is not None
+    order = lock_order(session, known.id)
+    if not _is_news(incoming, order):
         return Taken.KNOWN
-    before, order.platform_updated_at = order.platform_status, incoming.updated_at
-    order.platform_status = incoming.status.value
-    order.handles = {**order.handles, **incoming.handles}
+    before, actor = order.platform_status, f"platform:{order.channel}"
+    if before == PlatformStatus.AWAITING_PAYMENT.value and incoming.status in CARRIED:
+        changed = _rewrite_unpaid(session, order, incoming, catalogue, now)
+    else:
+        order.platform_updated_at = incoming.updated_at
+        order.platform_status = incoming.status.value
+        order.handles = {**order.handles, **incoming.handles}
+        changed = False
     session.add(order)
-    if before == incoming.status.value:
+    if before == incoming.status.value and not changed:
         return Taken.KNOWN
-    actor = f"platform:{order.channel}"
     if incoming.status in (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED):
         request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
         if incoming.status is PlatformStatus.REFUNDED:
-            hold.lift(session, order.id, actor, now, ["refund_due"])
+            hold.lift(session, known.id, actor, now, ["refund_due"])
         return Taken.CHANGED
-    if before == PlatformStatus.AWAITING_PAYMENT.value:
-        order.paid_at, order.paid_fen = incoming.paid_at, incoming.paid_fen
-    note(session, order.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
-    unfinished = [f for f in fulfilments_of(session, order.id) if not Stage(f.stage).final]
+    note(session, known.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
+    unfinished = [f for f in fulfilments_of(session, known.id) if not Stage(f.stage).final]
     wake(session, [f.id for f in unfinished if f.id is not None], now)
     return Taken.CHANGED
+
+
+def _rewrite_unpaid(
+    session: Session, order: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
+) -> bool:
+    """Until it is paid, prices, lines and address are the channel's to change. True when money or lines did."""
+    assert order.id is not None and incoming.receiver is not None
+    before = (order.total_fen, [_told(line) for line in lines_of(session, order.id)])
+    _copy(order, incoming)
+    keep_contact(session, incoming.receiver, session.get_one(Contact, order.contact_id))
+    after = (order.total_fen, [_told(line) for line in incoming.lines])
+    if before[1] != after[1]:
+        _write_lines(session, order, incoming, catalogue, now)
+    return before != after
+
+
+def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int]:
+    return line.channel_line_id, line.sku, line.quantity, line.unit_price_fen, line.paid_fen
 
 
 _ENDED = {PlatformStatus.CANCELLED: "取消", PlatformStatus.REFUNDED: "全额退款"}

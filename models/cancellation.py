@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from models import hold
 from models.fulfilment import Claim, Fulfilment, Stage, advance, fulfilments_of, interrupt
-from models.order import Order
+from models.order import Order, lock_order
 from models.review import withdraw
 from models.stock import release
 from models.timeline import EventKind, note
@@ -20,6 +20,8 @@ from models.timeline import EventKind, note
 
 def request_cancellation(session: Session, order: Order, reason: str, actor: str, now: datetime) -> str:
     """Ask for an order to be cancelled; a sentence that says what will happen. Repeating it changes nothing."""
+    assert order.id is not None
+    order = lock_order(session, order.id)
     assert order.id is not None
     if order.cancel_requested_at is not None:
         return f"订单 {order.order_no} 已经在取消({order.cancel_reason})。"

@@ -105,13 +105,17 @@ class Effect(SQLModel, table=True):
 
 @dataclass(frozen=True)
 class Attempt:
-    """The right to tell one effect now. `ask_first`: an earlier attempt may have got through."""
+    """The right to tell one effect now. `ask_first`: an earlier attempt may have got through.
+
+    The call must be over by `deadline`: after it others ask or repeat, and a call begun too late acts beside theirs.
+    """
 
     kind: EffectKind
     key: str
     fence: int
     request: bytes
     ask_first: bool
+    deadline: datetime
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,8 @@ def begin(
         )
         .one()
     )
-    return Attempt(kind, key, row.fence, bytes(row.request), ask_first=state is EffectState.UNCLEAR)
+    deadline = now + timedelta(seconds=lease_seconds)
+    return Attempt(kind, key, row.fence, bytes(row.request), state is EffectState.UNCLEAR, deadline)
 
 
 def done(session: Session, attempt: Attempt, response: dict[str, Any], now: datetime) -> None:

@@ -1,6 +1,7 @@
 """A fulfilment is what moves: one warehouse's part of an order, with its stage, its claim and what it waits for.
 
-Everything here is one conditional statement on one row, so every rule is safe to run twice and at once:
+Everything here is one conditional statement, rows locked in the order of their ids, so every rule is safe to run
+twice and at once, and no two of them wait for each other in a circle:
 
 - **claim**: take ready fulfilments for a while; the `fence` rises, and only its holder may change the row;
 - **hold_on**: the row, locked, if the claim still holds; every transition goes through it;
@@ -143,7 +144,7 @@ _CLAIM = text("""
 WITH picked AS MATERIALIZED (
   SELECT id FROM fulfilment
   WHERE ready_at <= COALESCE(:now, clock_timestamp())
-    AND (claim_until IS NULL OR claim_until < COALESCE(:now, clock_timestamp()))
+    AND (claim_until IS NULL OR claim_until <= COALESCE(:now, clock_timestamp()))
   ORDER BY priority, ready_at LIMIT :limit FOR UPDATE SKIP LOCKED)
 UPDATE fulfilment f SET claimed_by = :lane, fence = fence + 1,
   claim_until = COALESCE(:now, clock_timestamp()) + make_interval(secs => :seconds)
@@ -151,11 +152,16 @@ FROM picked, orders o WHERE f.id = picked.id AND o.id = f.order_id
 RETURNING f.id, f.order_id, o.order_no, f.number, o.channel, f.fence, f.wake_seq, f.stage, f.attempts
 """)
 
-_CLAIM_ONE = text("""
+# ready_at falls too: if this holder dies, the fulfilment is ready when its claim ends, not when the old wait does
+_CLAIM_ORDER = text("""
+WITH picked AS MATERIALIZED (
+  SELECT id FROM fulfilment WHERE order_id = :order AND ready_at IS NOT NULL
+    AND (claim_until IS NULL OR claim_until <= COALESCE(:now, clock_timestamp()))
+  ORDER BY id FOR UPDATE)
 UPDATE fulfilment f SET claimed_by = :lane, fence = fence + 1,
+  ready_at = LEAST(ready_at, COALESCE(:now, clock_timestamp())),
   claim_until = COALESCE(:now, clock_timestamp()) + make_interval(secs => :seconds)
-FROM orders o WHERE f.order_id = :order AND o.id = f.order_id AND f.ready_at IS NOT NULL
-  AND (f.claim_until IS NULL OR f.claim_until < COALESCE(:now, clock_timestamp()))
+FROM picked, orders o WHERE f.id = picked.id AND o.id = f.order_id
 RETURNING f.id, f.order_id, o.order_no, f.number, o.channel, f.fence, f.wake_seq, f.stage, f.attempts
 """)
 
@@ -168,7 +174,7 @@ def claim_ready(session: Session, lane: str, limit: int, seconds: float, now: da
 
 def claim_order(session: Session, order_id: int, lane: str, seconds: float, now: datetime | None = None) -> list[Claim]:
     """Claim every unfinished fulfilment of one order that nobody holds, ready or not (a person asked for it)."""
-    rows = session.connection().execute(_CLAIM_ONE, {"now": now, "lane": lane, "order": order_id, "seconds": seconds})
+    rows = session.connection().execute(_CLAIM_ORDER, {"now": now, "lane": lane, "order": order_id, "seconds": seconds})
     return [_claim(lane, row) for row in rows]
 
 
@@ -260,12 +266,14 @@ def announce(session: Session) -> None:
 
 
 _WAKE = text("""
-UPDATE fulfilment SET wake_seq = wake_seq + 1,
+WITH these AS MATERIALIZED (
+  SELECT id FROM fulfilment WHERE id = ANY(:ids) AND ready_at IS NOT NULL ORDER BY id FOR UPDATE)
+UPDATE fulfilment f SET wake_seq = wake_seq + 1,
   ready_at = LEAST(ready_at, COALESCE(:now, clock_timestamp())),
   fence = fence + :rise,
   claimed_by = CASE WHEN :rise = 1 THEN NULL ELSE claimed_by END,
   claim_until = CASE WHEN :rise = 1 THEN NULL ELSE claim_until END
-WHERE id = ANY(:ids) AND ready_at IS NOT NULL
+FROM these WHERE f.id = these.id
 """)
 
 
@@ -287,61 +295,52 @@ def _raise(session: Session, ids: Sequence[int], rise: int, now: datetime | None
     return count
 
 
+_RENEW = text("""
+WITH mine AS MATERIALIZED (
+  SELECT f.id FROM fulfilment f JOIN unnest(CAST(:ids AS bigint[]), CAST(:fences AS bigint[])) AS m(id, fence)
+    ON f.id = m.id AND f.fence = m.fence
+  WHERE f.claimed_by IS NOT NULL ORDER BY f.id FOR UPDATE OF f)
+UPDATE fulfilment f SET claim_until = COALESCE(:now, clock_timestamp()) + make_interval(secs => :seconds)
+FROM mine WHERE f.id = mine.id
+""")
+
+
 def renew(session: Session, claims: Sequence[Claim], seconds: float, now: datetime | None = None) -> int:
     """Prolong claims that are still ours; returns how many were."""
-    return (
-        session.connection()
-        .execute(
-            text(
-                "UPDATE fulfilment f"
-                " SET claim_until = COALESCE(:now, clock_timestamp()) + make_interval(secs => :seconds)"
-                " FROM unnest(CAST(:ids AS bigint[]), CAST(:fences AS bigint[])) AS mine(id, fence)"
-                " WHERE f.id = mine.id AND f.fence = mine.fence AND f.claimed_by IS NOT NULL"
-            ),
-            {
-                "now": now,
-                "seconds": seconds,
-                "ids": [c.fulfilment_id for c in claims],
-                "fences": [c.fence for c in claims],
-            },
-        )
-        .rowcount
-    )
+    mine = {
+        "now": now,
+        "seconds": seconds,
+        "ids": [c.fulfilment_id for c in claims],
+        "fences": [c.fence for c in claims],
+    }
+    return session.connection().execute(_RENEW, mine).rowcount
+
+
+_RELEASE = text("""
+WITH held AS MATERIALIZED (SELECT id FROM fulfilment WHERE claimed_by = :lane ORDER BY id FOR UPDATE)
+UPDATE fulfilment f SET fence = fence + 1, claimed_by = NULL, claim_until = NULL FROM held WHERE f.id = held.id
+""")
 
 
 def release_claims(session: Session, lane: str) -> int:
     """Give back everything that a lane held, once that lane is known to be dead."""
-    count = (
-        session.connection()
-        .execute(
-            text(
-                "UPDATE fulfilment SET fence = fence + 1, claimed_by = NULL, claim_until = NULL"
-                " WHERE claimed_by = :lane"
-            ),
-            {"lane": lane},
-        )
-        .rowcount
-    )
+    count = session.connection().execute(_RELEASE, {"lane": lane}).rowcount
     if count:
         announce(session)
     return count
 
 
+_NEXT_READY = text("""
+SELECT EXTRACT(epoch FROM LEAST(
+  (SELECT min(ready_at) FROM fulfilment WHERE ready_at IS NOT NULL AND claimed_by IS NULL),
+  (SELECT min(GREATEST(ready_at, claim_until)) FROM fulfilment WHERE claimed_by IS NOT NULL))
+  - COALESCE(:now, clock_timestamp())) AS seconds
+""")
+
+
 def next_ready_in(session: Session, now: datetime | None = None) -> float | None:
     """Seconds until the next fulfilment becomes ready or its claim expires; 0 if one is; None without any."""
-    row = (
-        session.connection()
-        .execute(
-            text(
-                "SELECT EXTRACT(epoch FROM min(GREATEST(ready_at, claim_until))"
-                " - COALESCE(:now, clock_timestamp())) AS seconds FROM ("
-                " SELECT ready_at, claim_until FROM fulfilment WHERE ready_at IS NOT NULL"
-                " ORDER BY ready_at LIMIT 100) AS soon"
-            ),
-            {"now": now},
-        )
-        .one()
-    )
+    row = session.connection().execute(_NEXT_READY, {"now": now}).one()
     return None if row.seconds is None else max(0.0, float(row.seconds))
 
 

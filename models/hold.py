@@ -14,7 +14,10 @@ from models.timeline import EventKind, note
 
 
 class Hold(SQLModel, table=True):
-    """One reason why an order may not go on. `who` can release it; `handle` says how."""
+    """One reason why an order needs a person. `who` can release it; `handle` says how.
+
+    A blocking hold stops the order before it ships; another only shows up in lists.
+    """
 
     __tablename__ = "hold"
     __table_args__ = (
@@ -31,6 +34,7 @@ class Hold(SQLModel, table=True):
     order_id: int = reference("orders.id")
     code: str
     reason: str = words()
+    blocking: bool = True
     who: str = ""
     handle: str = words()
     placed_at: datetime = moment()
@@ -45,20 +49,35 @@ def open_holds(session: Session, order_id: int) -> list[Hold]:
     return list(session.exec(statement))
 
 
+def ever_placed(session: Session, order_id: int, code: str) -> bool:
+    """Whether a hold with this code was ever placed, released or not."""
+    return session.exec(select(Hold.id).where(Hold.order_id == order_id, Hold.code == code)).first() is not None
+
+
 def place(
-    session: Session, order_id: int, code: str, reason: str, who: str, handle: str, actor: str, now: datetime
+    session: Session,
+    order_id: int,
+    code: str,
+    reason: str,
+    who: str,
+    handle: str,
+    actor: str,
+    now: datetime,
+    *,
+    blocking: bool = True,
 ) -> None:
     """Place a hold, unless one with this code stands already."""
     inserted = session.connection().execute(
         text(
-            "INSERT INTO hold (order_id, code, reason, who, handle, placed_at, placed_by, released_by)"
-            " VALUES (:order, :code, :reason, :who, :handle, :now, :actor, '')"
+            "INSERT INTO hold (order_id, code, reason, blocking, who, handle, placed_at, placed_by, released_by)"
+            " VALUES (:order, :code, :reason, :blocking, :who, :handle, :now, :actor, '')"
             " ON CONFLICT (order_id, code) WHERE released_at IS NULL DO NOTHING"
         ),
         {
             "order": order_id,
             "code": code,
             "reason": reason,
+                "blocking": blocking,
             "who": who,
             "handle": handle,
             "now": now,

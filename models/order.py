@@ -11,6 +11,7 @@ from sqlmodel import Session, SQLModel, select
 
 from models.intake import Receiver
 from models.privacy import fingerprint, mask_name, mask_phone, seal, unseal
+from models.quality import plain
 from models.table import big, document, key, moment, reference, sealed, words
 
 #: The first letters of an order number, by channel.
@@ -110,10 +111,25 @@ def next_order_no(session: Session, channel: str) -> str:
 def find_order(session: Session, order_no: str) -> Order:
     """The order with this number (case and blanks do not matter). Raises `OrderUnknown`."""
     wanted = order_no.strip().upper()
+    if not plain(wanted):
+        raise OrderUnknown(order_no)
     order = session.exec(select(Order).where(Order.order_no == wanted)).first()
     if order is None:
         raise OrderUnknown(order_no)
     return order
+
+
+def lock_order(session: Session, order_id: int) -> Order:
+    """The order as it is now, locked with its fulfilments until the transaction ends.
+
+    Fulfilments first, then the order, then what hangs on them: the way lanes go, so that nobody waits in a circle.
+    """
+    session.flush()
+    session.connection().execute(
+        text("SELECT id FROM fulfilment WHERE order_id = :id ORDER BY id FOR UPDATE"), {"id": order_id}
+    )
+    statement = select(Order).where(Order.id == order_id).with_for_update(key_share=True)
+    return session.exec(statement.execution_options(populate_existing=True)).one()
 
 
 def lines_of(session: Session, order_id: int) -> list[OrderLine]:

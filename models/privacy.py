@@ -29,7 +29,13 @@ def _key() -> bytes:
         raise PrivacyKeyMissing(
             "没有加密密钥(privacy_key):运行 `orderloom up` 会生成一个,写在设置文件里;请与备份一起妥善保管。"
         )
-    return base64.b64decode(text)
+    try:
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise PrivacyKeyMissing("加密密钥(privacy_key)不是 32 字节的 Base64:请从备份里找回原来的设置文件。")
+    return key
 
 
 def seal(text: str) -> bytes:
@@ -42,7 +48,7 @@ def unseal(sealed: bytes) -> str:
     """The text again. Raises `PrivacyKeyMissing` when the key is not the one it was sealed with."""
     try:
         return AESGCM(_key()).decrypt(bytes(sealed[:12]), bytes(sealed[12:]), None).decode()
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:
         raise PrivacyKeyMissing("加密密钥(privacy_key)与数据库不符:请从备份里找回原来的设置文件。") from error
 
 
@@ -52,11 +58,13 @@ def fingerprint(*parts: str) -> str:
 
 
 def mask_name(name: str) -> str:
-    """王小明 → 王**; at most ten characters."""
-    return name[:1] + "*" * min(max(len(name) - 1, 0), 9)
+    """王小明 → 王**; at most ten characters, at least one of them a star."""
+    return name[:1] + "*" * min(max(len(name) - 1, 1), 9) if name else ""
 
 
 def mask_phone(phone: str) -> str:
-    """13812345678 → 138****5678; anything shorter than seven digits is hidden whole."""
+    """13812345678 → 138****5678; of shorter numbers at least four digits stay hidden, of seven or fewer all."""
     digits = re.sub(r"\D", "", phone)
-    return f"{digits[:3]}****{digits[-4:]}" if len(digits) >= 7 else "****"
+    if len(digits) >= 11:
+        return f"{digits[:3]}****{digits[-4:]}"
+    return f"****{digits[-4:]}" if len(digits) >= 8 else "****"

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, select
 
 from models.fulfilment import wake
+from models.order import lock_order
 from models.table import document, key, moment, reference
 from models.timeline import EventKind, note
 
@@ -94,10 +95,12 @@ def take_report(
     )
     if row.rowcount == 0:
         return "repeated"
-    statement = select(WorkOrder).where(WorkOrder.work_order_no == work_order_no).with_for_update()
-    work = session.exec(statement.execution_options(populate_existing=True)).first()
-    if work is None:
+    order_id = session.exec(select(WorkOrder.order_id).where(WorkOrder.work_order_no == work_order_no)).first()
+    if order_id is None:
         return "unknown"
+    lock_order(session, order_id)
+    statement = select(WorkOrder).where(WorkOrder.work_order_no == work_order_no).with_for_update()
+    work = session.exec(statement.execution_options(populate_existing=True)).one()
     state = REPORTED[kind]
     final = work.state in (WorkState.COMPLETED.value, WorkState.FAILED.value, WorkState.CALLED_BACK.value)
     if final or _PLACE[state] <= _PLACE[WorkState(work.state)]:

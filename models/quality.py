@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from models.intake import IncomingOrder, PlatformStatus
 from models.product import Product
@@ -60,15 +61,16 @@ def lines_make_sense(order: IncomingOrder, catalogue: Mapping[str, Product], now
             yield Fault("unknown_sku", f"第 {number} 行的 SKU {line.sku[:40]!r} 不在商品表里:请先建商品,或改正编码。")
         if not 0 < line.quantity <= MOST_PIECES:
             yield Fault("bad_quantity", f"第 {number} 行的数量是 {line.quantity},应在 1 到 {MOST_PIECES} 之间。")
-        if line.unit_price_fen < 0 or line.paid_fen < 0:
-            yield Fault("negative_money", f"第 {number} 行的金额是负数。")
+        if not (0 <= line.unit_price_fen <= MOST_FEN and 0 <= line.paid_fen <= MOST_FEN):
+            yield Fault("negative_money", f"第 {number} 行的金额是负数或大得不合理。")
         if len(line.title) > TITLE_LIMIT:
             yield Fault("text_too_long", f"第 {number} 行的商品名有 {len(line.title)} 个字,超过 {TITLE_LIMIT}。")
 
 
 def money_adds_up(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
     """Lines plus freight make the total; what was paid is the total or nothing."""
-    if min(order.total_fen, order.paid_fen, order.freight_fen) < 0 or order.total_fen > MOST_FEN:
+    amounts = (order.total_fen, order.paid_fen, order.freight_fen)
+    if min(amounts) < 0 or max(*amounts, abs(order.discount_fen)) > MOST_FEN:
         yield Fault("negative_money", "订单金额是负数或大得不合理。")
         return
     lines = sum(line.paid_fen for line in order.lines)
@@ -100,20 +102,20 @@ def can_be_delivered(order: IncomingOrder, catalogue: Mapping[str, Product], now
             yield Fault("address_missing", f"收货地址缺少{label}。")
         if len(value) > limit:
             yield Fault("text_too_long", f"{label}有 {len(value)} 个字,超过 {limit}。")
-        if _control(value):
+        if not plain(value):
             yield Fault("control_characters", f"{label}里有控制字符。")
         if _emoji(value):
             yield Fault("emoji", f"{label}里有表情符号,快递面单打印不出来。")
 
 
 def text_is_plain(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """Notes and ids carry no control characters and fit the page. Emoji in a note are welcome."""
+    """Notes, ids and answers carry no control characters and fit the page. Emoji in a note are welcome."""
     if len(order.note) > NOTE_LIMIT:
         yield Fault("text_too_long", f"备注有 {len(order.note)} 个字,超过 {NOTE_LIMIT}。")
     texts = [order.channel_order_id, order.channel_order_name, order.buyer, order.note]
     texts += [part for line in order.lines for part in (line.sku, line.title, line.channel_line_id)]
-    texts += [part for line in order.lines for pair in line.attributes.items() for part in pair]
-    if any(_control(part) for part in texts):
+    texts += _texts([order.attributes, order.handles, *(line.attributes for line in order.lines)])
+    if not all(plain(part) for part in texts):
         yield Fault("control_characters", "订单文字里有控制字符。")
     if any(len(part) > NOTE_LIMIT for part in texts):
         yield Fault("text_too_long", f"订单里有超过 {NOTE_LIMIT} 个字的文字。")
@@ -124,8 +126,21 @@ RULES: tuple[Rule, ...] = (has_identity, lines_make_sense, money_adds_up, can_be
 _EMOJI = re.compile("[\U0001f000-\U0001faff\U00002600-\U000027bf\U0000fe0f\U0000200d\U000020e3]")
 
 
-def _control(value: str) -> bool:
-    return any(unicodedata.category(c) in ("Cc", "Cs", "Co") and c not in "\n\r\t" for c in value)
+def plain(value: str) -> bool:
+    """Whether this text can be stored and printed: no control characters, lone surrogates or private characters."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Co") and c not in "\n\r\t" for c in value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from (name, *_texts(item))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def _emoji(value: str) -> bool:

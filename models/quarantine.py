@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -43,13 +44,20 @@ def set_aside(
     raw: dict[str, Any],
     now: datetime,
 ) -> None:
-    """Put an order aside with its reasons; again for the same order updates the row."""
+    """Put an order aside with its reasons; again for the same order updates the row.
+
+    Without an id of its own that we can keep, an order is known by what it says, so that none hides another.
+    """
+    payload = json.dumps(raw, ensure_ascii=True, default=str)
+    name = printable(channel_order_id)
+    if not name or len(name) > 128:
+        name = f"{name[:100]}#{hashlib.sha256(f'{channel_order_id!r}{payload}'.encode()).hexdigest()[:16]}"
     values = {
         "channel": channel,
         "shop": shop,
-        "channel_order_id": printable(channel_order_id)[:128],
+        "channel_order_id": name,
         "faults": [{"code": fault.code, "message": printable(fault.message)} for fault in faults],
-        "raw": seal(json.dumps(raw, ensure_ascii=True, default=str)),
+        "raw": seal(payload),
         "first_at": now,
         "last_at": now,
         "times": 1,

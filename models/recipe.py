@@ -2,12 +2,13 @@
 
 A first, simple table: recipes by species in order of preference; the first one without an allergen of the pet and
 with the staple it prefers, or the first without an allergen, is taken. An allergen in a recipe is an error that
-nothing overrides.
+nothing overrides: an allergen that we do not know by name is decided by a person, never passed over.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,31 @@ STARTER = Path(__file__).with_name("starter_recipes.json")
 
 #: What a pet profile must say before a recipe can be chosen (in the order a person is asked).
 REQUIRED = ("species", "weight_kg", "staple_preference", "allergens")
+
+
+#: How customers say that there is no allergy.
+NO_ALLERGY = frozenset(("none", "无", "no", "没有", "无过敏", "不过敏", "暂无", "n/a"))
+
+#: The allergens that we know, and what customers call them.
+ALLERGENS = {
+    "chicken": ("鸡", "鸡肉"),
+    "beef": ("牛", "牛肉"),
+    "lamb": ("羊", "羊肉", "mutton"),
+    "duck": ("鸭", "鸭肉"),
+    "fish": ("鱼", "鱼肉", "三文鱼", "金枪鱼", "salmon", "tuna"),
+    "egg": ("蛋", "鸡蛋", "eggs"),
+    "dairy": ("奶", "牛奶", "乳制品", "milk"),
+    "wheat": ("小麦", "麸质", "gluten"),
+    "corn": ("玉米",),
+    "soy": ("大豆", "黄豆", "soya"),
+    "rice": ("大米", "米"),
+    "oat": ("燕麦", "oats"),
+    "potato": ("红薯", "土豆", "sweet potato"),
+    "pea": ("豌豆", "peas"),
+    "pumpkin": ("南瓜",),
+}
+SPECIES = {"dog": ("犬", "狗", "狗狗"), "cat": ("猫", "猫咪")}
+STAPLES = {"dry": ("干粮", "干"), "wet": ("湿粮", "湿"), "mixed": ("混合", "干湿混合")}
 
 
 class ProfileIncomplete(Exception):
@@ -63,29 +89,43 @@ class Pet:
 
 def read_profile(profile: dict[str, Any]) -> Pet:
     """The pet in a profile as customers fill it in. Raises `ProfileIncomplete`."""
-    missing = [name for name in REQUIRED if name not in profile or str(profile[name]).strip() == ""]
-    if "allergens" in missing and "allergens" in profile:
+    missing = [name for name in REQUIRED if profile.get(name) is None or str(profile[name]).strip() == ""]
+    if "allergens" in missing and profile.get("allergens") is not None:
         missing.remove("allergens")  # an empty answer is an answer: no allergies
     if missing:
         raise ProfileIncomplete(missing)
-    allergens = profile["allergens"]
-    names = allergens if isinstance(allergens, list) else str(allergens).replace(",", ",").split(",")
+    answer = profile["allergens"]
+    names = answer if isinstance(answer, list) else re.split(r"[,\uff0c\u3001;\uff1b/|\n]", str(answer))
+    allergens = (str(name).strip().lower().removeprefix("对").removesuffix("过敏") for name in names)
     return Pet(
-        species=str(profile["species"]).strip().lower(),
-        staple=str(profile["staple_preference"]).strip().lower(),
-        allergens=frozenset(n for n in (str(name).strip().lower() for name in names) if n and n not in NO_ALLERGY),
+        species=_code(SPECIES, str(profile["species"])),
+        staple=_code(STAPLES, str(profile["staple_preference"])),
+        allergens=frozenset(_code(ALLERGENS, name) for name in allergens if name and name not in NO_ALLERGY),
     )
 
 
-NO_ALLERGY = frozenset({"none", "无", "no", "没有"})
+def _code(words: dict[str, tuple[str, ...]], said: str) -> str:
+    """Our name for what a customer said; what was said if we have none."""
+    wanted = said.strip().lower()
+    return next((code for code, names in words.items() if wanted in names), wanted)
 
 
 def choose(pet: Pet, recipes: Sequence[Recipe]) -> Recipe:
-    """The recipe for this pet. Raises `NoRecipe` when every recipe of its species has one of its allergens."""
-    safe = [r for r in recipes if r.species == pet.species and not pet.allergens & set(r.allergens)]
+    """The recipe for this pet. Raises `NoRecipe` when every recipe of its species has one of its allergens,
+    and when one of its allergens is none that we know: then nobody can say that a recipe is free of it."""
+    declared = {allergen for recipe in recipes for allergen in recipe.allergens}
+    unknown = pet.allergens - ALLERGENS.keys() - declared
+    if unknown:
+        raise NoRecipe(f"不认识的过敏原:{'、'.join(sorted(unknown))};请营养师确认后指定配方")
+    safe = [r for r in recipes if r.species == pet.species and not pet.allergens & contains(r)]
     if not safe:
         raise NoRecipe(f"没有适合的配方:{pet.species},过敏原 {'、'.join(sorted(pet.allergens)) or '无'}")
     return min(safe, key=lambda r: (r.staple != pet.staple, r.place, r.code))
+
+
+def contains(recipe: Recipe) -> set[str]:
+    """The allergens in a recipe: those it declares, and its ingredients by name (`ING-DUCK` is duck)."""
+    return set(recipe.allergens) | {_code(ALLERGENS, sku.removeprefix("ING-")) for sku in recipe.grams_per_kg}
 
 
 def ingredients(recipe: Recipe, weight_g: int, quantity: int) -> dict[str, int]:

@@ -11,7 +11,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, Session, SQLModel, select
 
 from models.fulfilment import wake
-from models.order import Order
+from models.order import Order, lock_order
 from models.recipe import Recipe
 from models.table import document, key, moment, reference, words
 from models.timeline import EventKind, note
@@ -116,11 +116,12 @@ def decide(
     session: Session, case_id: int, verdict: Verdict, reviewer: str, remark: str, now: datetime
 ) -> tuple[bool, str]:
     """Enter a verdict. Returns (taken, a sentence for the reviewer); a second or late one changes nothing."""
-    statement = select(ReviewCase).where(ReviewCase.id == case_id).with_for_update()
-    case = session.exec(statement.execution_options(populate_existing=True)).first()
-    if case is None:
+    asked = session.get(ReviewCase, case_id)
+    if asked is None:
         return False, f"没有编号为 {case_id} 的审核:请从「待审核」列表里打开。"
-    order = session.get_one(Order, case.order_id)
+    order = lock_order(session, asked.order_id)
+    statement = select(ReviewCase).where(ReviewCase.id == case_id).with_for_update()
+    case = session.exec(statement.execution_options(populate_existing=True)).one()
     if case.state == CaseState.WITHDRAWN.value:
         return False, f"订单 {order.order_no} 已取消或变更,不再需要审核。"
     if case.state == CaseState.DECIDED.value:

@@ -129,24 +129,30 @@ def reserve(
     actor: str,
     now: datetime,
 ) -> None:
-    """Promise these quantities to a fulfilment, all or nothing. Repeating it changes nothing.
+    """Promise these quantities to a fulfilment, all or nothing. Repeating it, even at once, changes nothing.
 
-    Lines of one SKU are summed first. Raises `StockShort` (nothing is reserved: roll back or use a savepoint).
-    The buffer protects against other channels' delay, not against an order that is here: it may be used.
+    Lines of one SKU are summed first. What was given back (`release`) may be promised again. Raises `StockShort`
+    (nothing is reserved: roll back or use a savepoint). The buffer protects against other channels' delay, not
+    against an order that is here: it may be used.
     """
-    if session.exec(select(Reservation.id).where(Reservation.fulfilment_id == fulfilment_id)).first() is not None:
-        return
     total: Counter[str] = Counter()
     for sku, quantity in wanted.items() if isinstance(wanted, Mapping) else wanted:
+        if quantity <= 0:
+            raise ValueError(f"预留数量必须为正数:{sku} {quantity}")
         total[sku] += quantity
+    kept = select(Reservation.id).where(
+        Reservation.fulfilment_id == fulfilment_id, Reservation.state != ReservationState.RELEASED.value
+    )
+    if session.exec(kept).first() is not None:
+        return
     missing = {}
-    for sku in sorted(total):
+    promised = [sku for sku in sorted(total) if _promise(session, fulfilment_id, warehouse, sku, total[sku], now)]
+    for sku in promised:
         if not _take(session, warehouse, sku, total[sku]):
             missing[sku] = (total[sku], free(session, warehouse, sku))
     if missing:
         raise StockShort(warehouse, missing)
-    for sku in sorted(total):
-        session.add(Reservation(fulfilment_id=fulfilment_id, warehouse=warehouse, sku=sku, quantity=total[sku], at=now))
+    for sku in promised:
         session.add(
             StockMovement(
                 at=now,
@@ -159,6 +165,21 @@ def reserve(
             )
         )
     session.flush()
+
+
+def _promise(session: Session, fulfilment_id: int, warehouse: str, sku: str, quantity: int, now: datetime) -> bool:
+    """Write the reservation; False when another transaction has just written it."""
+    row = session.connection().execute(
+        text(
+            "INSERT INTO reservation (fulfilment_id, warehouse, sku, quantity, state, at)"
+            " VALUES (:fulfilment, :warehouse, :sku, :quantity, 'held', :now)"
+            " ON CONFLICT ON CONSTRAINT one_reservation_per_sku DO UPDATE"
+            " SET quantity = EXCLUDED.quantity, state = 'held', at = EXCLUDED.at"
+            " WHERE reservation.state = 'released'"
+        ),
+        {"fulfilment": fulfilment_id, "warehouse": warehouse, "sku": sku, "quantity": quantity, "now": now},
+    )
+    return row.rowcount == 1
 
 
 def _take(session: Session, warehouse: str, sku: str, quantity: int) -> bool:

@@ -1,0 +1,39 @@
+"""The lane: takes ready fulfilments and carries each one as far as it goes, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prefect import flow, tags
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from flows.fulfil_order import fulfil_order
+from models.fulfilment import Claim
+from tasks.claiming import Shift, keep_beating
+
+
+@flow(name="fulfilment-lane", flow_run_name="{lane}", persist_result=False)
+async def fulfilment_lane(lane: str, seconds: float) -> str:
+    """One shift of a lane: claim for so many seconds, then finish what is held. The next shift claims meanwhile."""
+    shift = Shift(seconds, run_id=str(flow_run.id) if flow_run.id else None)
+    carried = 0
+    async with asyncio.TaskGroup() as whole_shift:
+        beating = whole_shift.create_task(keep_beating(shift))
+        async with asyncio.TaskGroup() as work:
+            async for claim in shift.claims():
+                work.create_task(carry(shift, claim))
+                carried += 1
+        beating.cancel()
+    return f"本班处理 {carried} 单次"
+
+
+async def carry(shift: Shift, claim: Claim) -> None:
+    """One child run for one claim. Its failure is its own: it shows in the UI, and the lane goes on."""
+    try:
+        with tags(f"channel:{claim.channel}"):
+            await fulfil_order(claim.order_no, "lane", claim, return_state=True)
+    except Exception:
+        get_run_logger().exception("订单 %s 的运行没能开始或结束,认领到期后会自动重试", claim.order_no)
+    finally:
+        shift.process.leave(claim)

@@ -1,0 +1,88 @@
+"""The platforms that are set up, connected: one object that steps ask for what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from integrations.carriers import Carrier
+from integrations.carriers.sf_express import SfExpress
+from integrations.channels import Channel
+from integrations.channels.douyin import Douyin
+from integrations.channels.shopify import Shopify
+from integrations.channels.wechat_shop import WeChatShop
+from integrations.messaging import CustomerMessages, StaffMessages
+from integrations.messaging.aliyun_sms import AliyunSms
+from integrations.messaging.wecom import WeComRobot
+from integrations.payments import Payments
+from integrations.payments.channel_record import ChannelRecord
+from integrations.production import Production
+from integrations.production.mes import Mes
+from models.settings import Settings
+
+
+class NotConnected(Exception):
+    """A platform is needed whose credentials are not in the settings."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"还没有接好{what}:请在设置文件里填写它的凭证,再运行 `orderloom up`。")
+
+
+@dataclass(frozen=True)
+class Platforms:
+    """Everything outside, by family."""
+
+    channels: Mapping[str, Channel]
+    payments: Payments
+    carriers: Mapping[str, Carrier]
+    factory: Production | None
+    customers: CustomerMessages | None
+    staff: StaffMessages | None
+
+    def channel(self, name: str) -> Channel:
+        """The channel of this name. Raises `NotConnected`."""
+        if name not in self.channels:
+            raise NotConnected(f"渠道 {name}")
+        return self.channels[name]
+
+    def carrier(self) -> Carrier:
+        """The carrier that parcels go with. Raises `NotConnected`."""
+        for carrier in self.carriers.values():
+            return carrier
+        raise NotConnected("快递(sf_express)")
+
+    def production(self) -> Production:
+        """The factory. Raises `NotConnected`."""
+        if self.factory is None:
+            raise NotConnected("生产系统(mes)")
+        return self.factory
+
+    def sms(self) -> CustomerMessages:
+        """Messages to customers. Raises `NotConnected`."""
+        if self.customers is None:
+            raise NotConnected("短信(aliyun_sms)")
+        return self.customers
+
+
+def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
+    """Connect what has credentials. Nothing is called yet."""
+    channels: dict[str, Channel] = {}
+    if settings.shopify.shop:
+        channels["shopify"] = Shopify(settings.shopify, client)
+    if settings.wechat_shop.app_id:
+        channels["wechat_shop"] = WeChatShop(settings.wechat_shop, client)
+    if settings.douyin.app_key:
+        channels["douyin"] = Douyin(settings.douyin, client)
+    carriers: dict[str, Carrier] = {}
+    if settings.sf_express.partner_id:
+        carriers["sf_express"] = SfExpress(settings.sf_express, client)
+    return Platforms(
+        channels=channels,
+        payments=ChannelRecord(channels),
+        carriers=carriers,
+        factory=Mes(settings.mes, client) if settings.mes.url else None,
+        customers=AliyunSms(settings.aliyun_sms, client) if settings.aliyun_sms.access_key_id else None,
+        staff=WeComRobot(settings.wecom, client) if settings.wecom.robot_key.get_secret_value() else None,
+    )

@@ -1,0 +1,65 @@
+"""Step: is the order really paid, for the amount it says?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlmodel import Session
+
+from integrations.payments import PaymentRecord, PaymentState
+from models import hold
+from models.cancellation import request_cancellation
+from models.database import in_transaction, utcnow
+from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, hold_on
+from models.order import Order
+from models.timeline import EventKind, note
+from models.wording import yuan
+from tasks.outside import platforms
+from tasks.step import outward
+from tasks.working import PERSON_LOOK_AGAIN, MustWait
+
+UNPAID_LOOK_AGAIN = timedelta(minutes=30)
+
+
+async def verify_payment(claim: Claim) -> None:
+    """Ask the payment side once per order, and stamp what it says. Twice: the stamp is there, nothing is asked."""
+    if claim.stage.reached(Stage.RESERVED):
+        return
+    order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
+    if order.payment_verified_at is not None:
+        return
+    record = await ask_payment(order.channel, order.channel_order_id)
+    await in_transaction(lambda session: _judge(session, claim, record))
+    if record.state is PaymentState.PENDING:
+        raise MustWait(WaitingOn.PAYMENT, "平台显示还没有付款", utcnow() + UNPAID_LOOK_AGAIN)
+    if record.state in (PaymentState.CLOSED, PaymentState.REFUNDED):
+        raise ClaimLost("平台上已取消或退款,转入取消流程")
+    if record.paid_fen != order.total_fen:
+        why = f"订单 {yuan(order.total_fen)},实付 {yuan(record.paid_fen)},两者不等"
+        raise MustWait(WaitingOn.PERSON, why, utcnow() + PERSON_LOOK_AGAIN)
+
+
+@outward("核实付款")
+async def ask_payment(channel: str, channel_order_id: str) -> PaymentRecord:
+    """What the payment side says now. Reading only."""
+    return await platforms().payments.payment(channel, channel_order_id)
+
+
+def _judge(session: Session, claim: Claim, record: PaymentRecord) -> None:
+    now = utcnow()
+    hold_on(session, claim)
+    order = session.get_one(Order, claim.order_id, with_for_update=True)
+    if record.state in (PaymentState.CLOSED, PaymentState.REFUNDED):
+        request_cancellation(session, order, "平台上已取消或退款", f"platform:{order.channel}", now)
+    elif record.state is not PaymentState.PENDING and record.paid_fen != order.total_fen:
+        reason = f"订单金额 {yuan(order.total_fen)},平台实付 {yuan(record.paid_fen)}"
+        how = "核对后在平台退差价或补款,再解除"
+        hold.place(session, claim.order_id, "paid_amount_differs", reason, "财务", how, "verify-payment", now)
+    elif record.state is not PaymentState.PENDING:
+        order.payment_verified_at = now
+        order.paid_fen, order.paid_at = record.paid_fen, record.paid_at or order.paid_at
+        session.add(order)
+        note(
+            session, claim.order_id, EventKind.PAYMENT_VERIFIED, "verify-payment", now, claim.fulfilment_id,
+            paid_fen=record.paid_fen,
+        )  # fmt: skip

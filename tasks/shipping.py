@@ -1,0 +1,149 @@
+"""Steps: the waybill, and telling the channel that the parcel is on its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmodel import Session
+
+from integrations.carriers import NotDeliverable, Shipment
+from integrations.channels import Parcel as ParcelNotice
+from integrations.errors import Refused
+from models.database import in_transaction, utcnow
+from models.effect import SHIP_NOTICE, WAYBILL
+from models.fulfilment import Claim, Stage, advance, hold_on
+from models.intake import Receiver
+from models.order import Contact, Order, keep_contact, reveal
+from models.parcel import Parcel, keep_parcel, parcel_of
+from models.product import products
+from models.settings import settings
+from models.stock import consume
+from models.timeline import EventKind, note
+from tasks.outside import platforms
+from tasks.step import outward
+from tasks.stock import made_of
+from tasks.telling import tell_once
+
+
+async def create_waybill(claim: Claim) -> None:
+    """Get a waybill once everything is there. Twice: the same waybill."""
+    if claim.stage.reached(Stage.SHIPPED):
+        return
+    parcel = await in_transaction(lambda session: parcel_of(session, claim.fulfilment_id))
+    if parcel is None:
+        await ask_for_waybill(claim)
+
+
+@outward("生成运单")
+async def ask_for_waybill(claim: Claim) -> None:
+    """Ask the carrier. Twice: it recognises our shipment number, and we adopt what it has."""
+    carrier = platforms().carrier()
+    await _lift_mask(claim)
+
+    async def call(request: bytes) -> dict[str, Any]:
+        try:
+            waybill = await carrier.create_waybill(request)
+        except NotDeliverable as error:
+            raise Refused(carrier.name, "not_deliverable", f"快递不派送这个地址:{error}") from error
+        return {"waybill_no": waybill.waybill_no, "carrier": carrier.name}
+
+    await tell_once(
+        claim,
+        WAYBILL,
+        f"waybill-{claim.fulfilment_no}",
+        lambda session: carrier.waybill_request(_shipment(session, claim)),
+        call,
+        lambda session, answer: _has_waybill(session, claim, answer),
+    )
+
+
+async def _lift_mask(claim: Claim) -> None:
+    """On masking platforms the receiver is asked for only now, when the waybill needs it."""
+    order, masked = await in_transaction(lambda session: _contact(session, claim))
+    if masked:
+        receiver = await platforms().channel(order.channel).receiver(order.channel_order_id)
+        await in_transaction(lambda session: _keep_receiver(session, order, receiver))
+
+
+def _contact(session: Session, claim: Claim) -> tuple[Order, bool]:
+    order = session.get_one(Order, claim.order_id)
+    return order, session.get_one(Contact, order.contact_id).only_masked
+
+
+def _keep_receiver(session: Session, order: Order, receiver: Receiver) -> None:
+    keep_contact(session, receiver, session.get_one(Contact, order.contact_id, with_for_update=True))
+
+
+def _shipment(session: Session, claim: Claim) -> Shipment:
+    order = session.get_one(Order, claim.order_id)
+    parts = made_of(session, claim)
+    goods = products(session, [line.sku for _, line, _ in parts])
+    weight = sum(goods[line.sku].weight_g * part.quantity for part, line, _ in parts)
+    cargo = tuple((line.title[:60] or line.sku, part.quantity) for part, line, _ in parts)
+    receiver = reveal(session.get_one(Contact, order.contact_id))
+    return Shipment(claim.fulfilment_no, receiver, cargo, max(weight, 100))
+
+
+def _has_waybill(session: Session, claim: Claim, answer: dict[str, Any] | None) -> None:
+    assert answer is not None, "a keyed effect is never given up"
+    now = utcnow()
+    keep_parcel(
+        session,
+        claim.order_id,
+        claim.fulfilment_id,
+        answer["carrier"],
+        claim.fulfilment_no,
+        answer["waybill_no"],
+        now,
+    )
+    note(session, claim.order_id, EventKind.WAYBILL_CREATED, "create-waybill", now, claim.fulfilment_id, **answer)
+
+
+async def tell_channel(claim: Claim) -> None:
+    """Tell the channel, and with its answer the fulfilment is shipped. Twice: asked first, told once."""
+    if claim.stage.reached(Stage.SHIPPED):
+        return
+    await mark_shipped_on_channel(claim)
+
+
+@outward("回传平台发货")
+async def mark_shipped_on_channel(claim: Claim) -> None:
+    """Send the shipping notice. Twice: the channel is asked whether it knows this parcel before it is told again."""
+    channel = platforms().channel(claim.channel)
+    await tell_once(
+        claim,
+        SHIP_NOTICE,
+        f"ship-{claim.fulfilment_no}",
+        lambda session: _notice(session, claim),
+        channel.tell_shipped,
+        lambda session, answer: _shipped(session, claim),
+        ask=channel.was_told_shipped,
+    )
+
+
+def _notice(session: Session, claim: Claim) -> bytes:
+    order = session.get_one(Order, claim.order_id)
+    parcel = parcel_of(session, claim.fulfilment_id)
+    assert parcel is not None
+    lines = tuple((line.channel_line_id, part.quantity) for part, line, _ in made_of(session, claim))
+    told = ParcelNotice(parcel.waybill_no, parcel.carrier, tracking_link(parcel), lines)
+    return platforms().channel(claim.channel).shipping_notice(order.channel_order_id, order.handles, told)
+
+
+def _shipped(session: Session, claim: Claim) -> None:
+    now = utcnow()
+    hold_on(session, claim)
+    parcel = parcel_of(session, claim.fulfilment_id)
+    assert parcel is not None
+    parcel.told_channel_at = now
+    session.add(parcel)
+    consume(session, claim.fulfilment_id, "ship", now)
+    advance(session, claim, Stage.SHIPPED, now)
+    note(
+        session, claim.order_id, EventKind.SHIPPED, "tell-channel", now, claim.fulfilment_id, waybill=parcel.waybill_no
+    )
+
+
+def tracking_link(parcel: Parcel) -> str:
+    """The customer's link to the tracking page."""
+    return f"{settings().portal_url()}/t/{parcel.token}"

@@ -1,0 +1,112 @@
+"""Telling the outside world once: the effect ledger around one outward call.
+
+Record the intent with the exact bytes → commit → call → record the outcome and the transition that follows in one
+transaction. Run twice, at once, or killed anywhere, the other side takes effect once (`models/effect.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlmodel import Session
+
+from integrations.errors import Later, Refused
+from models import effect, faults
+from models.database import in_transaction, utcnow
+from models.effect import Attempt, EffectKind, EffectState, Once, Settled
+from models.fulfilment import Claim, ClaimLost, hold_on
+from models.privacy import seal, unseal
+
+Answer = dict[str, Any]
+
+
+async def tell_once(
+    claim: Claim,
+    kind: EffectKind,
+    key: str,
+    prepare: Callable[[Session], bytes],
+    call: Callable[[bytes], Awaitable[Answer]],
+    settle: Callable[[Session, Answer | None], None],
+    ask: Callable[[bytes], Awaitable[Answer | None]] | None = None,
+) -> None:
+    """Tell `key` once, and `settle` what follows from the answer (None: given up) under the claim's fence.
+
+    `prepare` builds the bytes in the intent's transaction. Raises `ClaimLost`, `EffectBusy`, and the platform's
+    `Later`, `Refused` and `Unclear`; each leaves the ledger saying what is known.
+    """
+
+    def intend(session: Session) -> Attempt | Settled:
+        hold_on(session, claim)
+        begun = effect.begin(
+            session,
+            kind,
+            key,
+            seal(prepare(session).decode()),
+            utcnow(),
+            order_id=claim.order_id,
+            fulfilment_id=claim.fulfilment_id,
+        )
+        if isinstance(begun, Settled):
+            settle(session, begun.response)
+        return begun
+
+    faults.point(f"before_intent:{kind.name}")
+    begun = await in_transaction(intend)
+    if isinstance(begun, Settled):
+        return
+    faults.point(f"intended:{kind.name}")
+    answer = await _call(begun, call, ask)
+    faults.point(f"called:{kind.name}")
+    lost = await in_transaction(lambda session: _record(session, claim, begun, answer, settle))
+    faults.point(f"recorded:{kind.name}")
+    if lost:
+        raise ClaimLost(f"{key} 已完成,但订单在此期间有了变化")
+
+
+async def _call(
+    attempt: Attempt,
+    call: Callable[[bytes], Awaitable[Answer]],
+    ask: Callable[[bytes], Awaitable[Answer | None]] | None,
+) -> Answer:
+    request = unseal(attempt.request).encode()
+    # a repeat that has not been asked about may have happened already, whatever this call says
+    may_have_happened = attempt.ask_first
+    try:
+        if attempt.ask_first and attempt.kind.once is Once.ASKABLE:
+            assert ask is not None, f"{attempt.kind.name} must say how to ask"
+            known = await ask(request)
+            if known is not None:
+                return known
+            may_have_happened = False
+        return await call(request)
+    except Refused as error:
+        await _failed(attempt, EffectState.REFUSED, error)
+        raise
+    except Later as error:
+        await _failed(attempt, EffectState.UNCLEAR if may_have_happened else EffectState.INTENDED, error)
+        raise
+    except Exception as error:  # a time-out, or an answer nobody foresaw
+        await _failed(attempt, EffectState.UNCLEAR, error)
+        raise
+
+
+async def _failed(attempt: Attempt, state: EffectState, error: Exception) -> None:
+    await in_transaction(lambda session: effect.failed(session, attempt, state, str(error), utcnow()))
+
+
+def _record(
+    session: Session,
+    claim: Claim,
+    attempt: Attempt,
+    answer: Answer,
+    settle: Callable[[Session, Answer | None], None],
+) -> bool:
+    """Record the outcome whoever owns the claim now; settle only under our own fence. True: the claim is lost."""
+    effect.done(session, attempt, answer, utcnow())
+    try:
+        hold_on(session, claim)
+    except ClaimLost:
+        return True
+    settle(session, answer)
+    return False
