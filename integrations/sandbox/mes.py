@@ -64,6 +64,8 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
                     return _once(world, message_id, body.decode(), operation, lambda: act(world, data, fault), data)
             except Unwanted as error:
                 return JSONResponse({"error": str(error)}, 422)
+            except (KeyError, TypeError) as error:
+                return JSONResponse({"error": f"missing or malformed: {error}"}, 422)
 
         return await play(request, fault, answer)
 
@@ -106,8 +108,8 @@ def _release(world: World, data: dict[str, Any], fault: Fault | None) -> dict[st
     if not orders or (fault and fault.kind == "refuse"):
         raise Unwanted("no work orders" if not orders else "the line cannot make this recipe")
     for order in orders:
-        if order["quantity"] <= 0 or any(grams <= 0 for grams in order["ingredients_g"].values()):
-            raise Unwanted(f"work order {order['work_order_no']}: quantity and grams must be above 0")
+        if order["quantity"] <= 0 or any(grams < 0 for grams in order["ingredients_g"].values()):
+            raise Unwanted(f"work order {order['work_order_no']}: quantity above 0 and grams not below 0")
         if (world.get(WORK_ORDER, order["work_order_no"]) or {}).get("state") == "cancelled":
             raise Unwanted(f"work order {order['work_order_no']} was called back")
     count = (world.get(SEQUENCE, "batch") or {"last": 0})["last"] + 1
