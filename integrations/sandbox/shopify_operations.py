@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
+from integrations.sandbox.paging import Position, behind
 from integrations.sandbox.shopify_orders import ORDER, PART, save, ship
 from integrations.sandbox.world import World
 
@@ -33,7 +35,8 @@ def _orders(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     if not 0 < first <= 250:
         raise Invalid("first must be between 1 and 250")
     after = variables.get("after")
-    found = list(_after(world, since, until, _cursor_of(after) if after else None, first + 1))
+    last = _cursor_of(after) if after else None
+    found = list(islice(behind(world, ORDER, since, until, last, _position), first + 1))
     page = found[:first]
     cursor = _cursor(page[-1]) if page else None
     info = {"hasNextPage": len(found) > first, "endCursor": cursor}
@@ -49,21 +52,7 @@ def _window(query: str) -> tuple[float, float]:
     return bounds[">="], bounds["<"]
 
 
-def _after(
-    world: World, since: float, until: float, cursor: tuple[float, str] | None, wanted: int
-) -> Iterator[dict[str, Any]]:
-    """Orders behind the cursor by (updated, id): those that change move on, and nobody else is skipped."""
-    start = cursor[0] if cursor else since
-    offset = 0
-    while wanted and (rows := world.window(ORDER, start, until, offset, wanted)):
-        offset += len(rows)
-        for order in rows:
-            if wanted and (cursor is None or _position(order) > cursor):
-                wanted -= 1
-                yield order
-
-
-def _position(order: dict[str, Any]) -> tuple[float, str]:
+def _position(order: dict[str, Any]) -> Position:
     return datetime.fromisoformat(order["updatedAt"]).timestamp(), order["id"]
 
 
@@ -71,7 +60,7 @@ def _cursor(order: dict[str, Any]) -> str:
     return base64.b64encode(json.dumps(_position(order)).encode()).decode()
 
 
-def _cursor_of(text: str) -> tuple[float, str]:
+def _cursor_of(text: str) -> Position:
     try:
         updated, order_id = json.loads(base64.b64decode(text))
         return float(updated), str(order_id)
