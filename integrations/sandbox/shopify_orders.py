@@ -13,18 +13,20 @@ PART = "shopify.fulfillment_order"  # fulfilment order id -> order id
 
 #: Ids of the platform are beyond 2^53, as real ones are: who makes floats of them finds the wrong order.
 FIRST_ID = 820_982_911_946_150_000
+FIRST_LINE = 487_817_672_276_000_000
+FIRST_FULFILLMENT = 255_858_046_000_000_000
 
 
 def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[str, Any]:
     """The order that this basket becomes as the shop's `number`-th, at `at`."""
     legacy_id = FIRST_ID + number
-    lines = [_line(line, legacy_id * 100 + index) for index, line in enumerate(basket.lines)]
+    lines = [_line(line, FIRST_LINE + number * 1000 + index) for index, line in enumerate(basket.lines)]
     part = {
         "id": f"gid://shopify/FulfillmentOrder/{legacy_id}",
         "status": "OPEN",
         "lineItems": [
             {
-                "id": f"gid://shopify/FulfillmentOrderLineItem/{legacy_id * 100 + index}",
+                "id": f"gid://shopify/FulfillmentOrderLineItem/{FIRST_LINE + number * 1000 + index}",
                 "remainingQuantity": line["quantity"],
                 "totalQuantity": line["quantity"],
                 "lineItem": {"id": line["id"]},
@@ -108,7 +110,7 @@ def ship(order: dict[str, Any], taken: dict[str, int], tracking: dict[str, Any],
             part["status"] = "IN_PROGRESS" if left else "CLOSED"
     left = any(item["remainingQuantity"] for part in order["fulfillmentOrders"] for item in part["lineItems"])
     order["displayFulfillmentStatus"] = "PARTIALLY_FULFILLED" if left else "FULFILLED"
-    number = int(order["legacyResourceId"]) * 100 + len(order["fulfillments"])
+    number = FIRST_FULFILLMENT + (int(order["legacyResourceId"]) - FIRST_ID) * 1000 + len(order["fulfillments"])
     fulfillment = {
         "id": f"gid://shopify/Fulfillment/{number}",
         "status": "SUCCESS",
