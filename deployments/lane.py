@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
+import threading
 
 from flows.fulfilment_lane import fulfilment_lane
 from models import lane as lanes
@@ -17,14 +19,11 @@ from tasks.claiming import LaneProcess, register_lane
 from tasks.lanes import bury_dead_lanes
 
 
-async def run() -> None:
-    """Work until somebody says drain or stop; then finish what is held and say goodbye."""
+async def run(stop: asyncio.Event) -> None:
+    """Work until `stop` is set or somebody says drain; then finish what is held and say goodbye."""
     config = settings().lane
     await bury_dead_lanes()
     process = await register_lane(config.concurrency)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     last: asyncio.Task[object] | None = None
     try:
         while not stop.is_set() and not _drained(process):
@@ -56,10 +55,39 @@ def _drained(process: LaneProcess) -> bool:
     return process.row is not None and process.row.draining
 
 
-def main() -> None:
-    """`python -m deployments.lane`"""
-    asyncio.run(run())
+class LaneThread(threading.Thread):
+    """The lane's event loop in a thread of its own: on the main thread a flow run takes SIGTERM for itself."""
+
+    def __init__(self) -> None:
+        super().__init__(name="lane")
+        self.error: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._asked = asyncio.Event()
+
+    def run(self) -> None:
+        """Carry orders until told to stop."""
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(run(self._asked))
+        except BaseException as error:
+            self.error = error
+
+    def stop(self, *_: object) -> None:
+        """Finish what is held, then end. May be called from a signal handler, any number of times."""
+        self._loop.call_soon_threadsafe(self._asked.set)
+
+
+def main() -> int:
+    """`python -m deployments.lane`: 0 when drained or stopped, 1 when the lane broke (the supervisor restarts it)."""
+    lane = LaneThread()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lane.stop)
+    lane.start()
+    lane.join()
+    if lane.error is not None:
+        print(f"lane ended: {type(lane.error).__name__}: {lane.error}", file=sys.stderr)
+    return int(lane.error is not None)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

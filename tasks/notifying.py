@@ -7,6 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from integrations.errors import Refused
+from integrations.messaging import CustomerMessages
 from models import hold
 from models.database import in_transaction, utcnow
 from models.effect import SMS
@@ -51,20 +52,20 @@ async def send_shipped_message(claim: Claim) -> None:
         claim,
         SMS,
         f"sms-{claim.fulfilment_no}-{Node.SHIPPED}",
-        lambda session: _message(session, claim),
+        lambda session: _message(session, claim, sms),
         call,
         lambda session, answer: _sent(session, claim, answer),
         ask=ask,
     )
 
 
-def _message(session: Session, claim: Claim) -> bytes:
+def _message(session: Session, claim: Claim, sms: CustomerMessages) -> bytes:
     order = session.get_one(Order, claim.order_id)
     parcel = parcel_of(session, claim.fulfilment_id)
     assert parcel is not None
     phone = reveal(session.get_one(Contact, order.contact_id)).phone
     words = {"order_no": claim.order_no, "waybill_no": parcel.waybill_no, "link": tracking_link(parcel)}
-    return platforms().sms().request(phone, Node.SHIPPED, words, f"{claim.fulfilment_no}-{Node.SHIPPED}")
+    return sms.request(phone, Node.SHIPPED, words, f"{claim.fulfilment_no}-{Node.SHIPPED}")
 
 
 def _sent(session: Session, claim: Claim, answer: dict[str, Any] | None) -> None:

@@ -5,6 +5,7 @@ The case is the truth, the run only shows it. A run that could not be made now i
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from enum import StrEnum
 from typing import cast
@@ -198,5 +199,5 @@ async def stored_decision() -> ReviewDecision | None:
 
 async def ask_reviewer() -> ReviewDecision:
     """Suspend this run until somebody fills in the form: for a run that was started without one."""
-    answer = await suspend_flow_run(wait_for_input=ReviewDecision, timeout=SHOWN_FOR, key=PAUSE_KEY)  # type: ignore[arg-type]
-    return cast(ReviewDecision, answer)
+    waiting = suspend_flow_run(wait_for_input=ReviewDecision, timeout=SHOWN_FOR, key=PAUSE_KEY)
+    return await cast(Awaitable[ReviewDecision], waiting)

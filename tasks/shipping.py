@@ -7,6 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from integrations.carriers import NotDeliverable, Shipment
+from integrations.channels import Channel
 from integrations.channels import Parcel as ParcelNotice
 from integrations.errors import Refused
 from models.database import in_transaction, utcnow
@@ -114,20 +115,20 @@ async def mark_shipped_on_channel(claim: Claim) -> None:
         claim,
         SHIP_NOTICE,
         f"ship-{claim.fulfilment_no}",
-        lambda session: _notice(session, claim),
+        lambda session: _notice(session, claim, channel),
         channel.tell_shipped,
         lambda session, answer: _shipped(session, claim),
         ask=channel.was_told_shipped,
     )
 
 
-def _notice(session: Session, claim: Claim) -> bytes:
+def _notice(session: Session, claim: Claim, channel: Channel) -> bytes:
     order = session.get_one(Order, claim.order_id)
     parcel = parcel_of(session, claim.fulfilment_id)
     assert parcel is not None
     lines = tuple((line.channel_line_id, part.quantity) for part, line, _ in made_of(session, claim))
     told = ParcelNotice(parcel.waybill_no, parcel.carrier, tracking_link(parcel), lines)
-    return platforms().channel(claim.channel).shipping_notice(order.channel_order_id, order.handles, told)
+    return channel.shipping_notice(order.channel_order_id, order.handles, told)
 
 
 def _shipped(session: Session, claim: Claim) -> None:

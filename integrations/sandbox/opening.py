@@ -1,0 +1,44 @@
+"""The opening stock of the sandbox's seller: its products, recipes, one warehouse, and goods on every shelf."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session, select
+
+from integrations.sandbox.history import catalogue
+from models.product import Product, Unit, save_products
+from models.recipe import save_starter_recipes
+from models.stock import Warehouse, receive
+
+WAREHOUSE = Warehouse(code="WH-EAST", name="华东仓(嘉兴)", region="华东")
+#: Enough for years of replay: running short is what tests and drills arrange themselves.
+PIECES = 5_000
+GRAMS = 100_000_000
+
+
+def open_book(session: Session, now: datetime) -> bool:
+    """Furnish an empty order book; one that has a warehouse is left as it is (False)."""
+    if session.exec(select(Warehouse.code)).first() is not None:
+        return False
+    session.add(WAREHOUSE.model_copy())
+    save_products(
+        session,
+        [
+            Product(
+                sku=sku.code,
+                title=sku.title,
+                weight_g=sku.grams,
+                price_fen=sku.price_fen,
+                made_to_order=sku.made_to_order,
+            )
+            for sku in catalogue().values()
+        ],
+    )
+    save_starter_recipes(session)
+    session.flush()
+    for product in session.exec(select(Product).order_by(Product.sku)).all():
+        if not product.made_to_order:
+            quantity = GRAMS if product.unit == Unit.GRAM.value else PIECES
+            receive(session, WAREHOUSE.code, product.sku, quantity, "期初库存", "opening", now)
+    return True

@@ -1,0 +1,87 @@
+"""A whole house for tests and benchmarks, without processes: database, sandbox platforms, portal, opening stock.
+
+    with house(server, directory) as home:
+        home.place(20)          # paid orders appear on the platforms
+        ...                     # run flows or steps in this process; `home.environment` is for child processes
+
+The settings of this process point at the house while it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session
+
+from integrations.portal.public import public_app
+from integrations.sandbox.credentials import settings_for_sandbox
+from integrations.sandbox.opening import open_book
+from models.database import engine_for, transact, utcnow
+from models.privacy import new_key
+from models.settings import settings
+from tests.database import TemporaryServer, fresh_database
+from tests.sandbox import Sandbox, free_socket, running_sandbox, serving
+
+
+@dataclass(frozen=True)
+class House:
+    """A furnished house. `environment` makes a child process live in it."""
+
+    url: str
+    sandbox: Sandbox
+    environment: dict[str, str]
+
+    def effects(self, platform: str, operation: str) -> dict[str, int]:
+        """How often each key took effect on a platform."""
+        return self.sandbox.world.effects(platform, operation)
+
+
+@contextmanager
+def house(
+    server: TemporaryServer, directory: Path, *, speed: float = 100.0, overrides: Mapping[str, Any] | None = None
+) -> Iterator[House]:
+    """A furnished house on a fresh database. `overrides` are settings by section, e.g. `{"lane": {...}}`."""
+    door = free_socket()
+    portal_url = f"http://127.0.0.1:{door.getsockname()[1]}"
+    with fresh_database(server) as url, running_sandbox(directory, portal_url=portal_url, speed=speed) as sandbox:
+        sections = {**settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials), **(overrides or {})}
+        environment = {
+            "ORDERLOOM_DATABASE_URL": url,
+            "ORDERLOOM_STATE_DIR": str(directory),
+            "ORDERLOOM_PRIVACY_KEY": new_key(),
+            **{
+                f"ORDERLOOM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+                for name, value in sections.items()
+            },
+        }
+        with living_in(environment), serving(public_app(), door):
+            transact(_furnish)
+            yield House(url, sandbox, environment)
+        engine_for(url).dispose()
+
+
+@contextmanager
+def living_in(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process read its settings from these variables while the block runs."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    settings.cache_clear()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        settings.cache_clear()
+
+
+def _furnish(session: Session) -> None:
+    open_book(session, utcnow())
