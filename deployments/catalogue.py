@@ -120,14 +120,92 @@ POOLS: list[Pool] = [
     Pool("deferred", "process", 1, "可缓：问卷、积分、评价分析、洞察。大促期间暂停。"),
 ]
 
-DEPLOYMENTS: list[Deployment] = []
+DEPLOYMENTS: list[Deployment] = [
+    Deployment(
+        name="every-15-minutes",
+        entrypoint="flows/ingest_orders.py:ingest_orders",
+        pool="routine",
+        schedule=Cron("*/15 * * * *"),
+        description=(
+            "**拉取各渠道订单**，每 15 分钟一次；等不及就点 Run。\n\n"
+            "每个店铺从上次读到的时刻（再往前 5 分钟）读到现在，同一订单不会进两次。"
+            "某个渠道不通时其余照常，状态名会写明是哪一个；它的时刻不前移，下次从原处再读。"
+        ),
+        tags=("intake",),
+    ),
+    Deployment(
+        name="manual",
+        entrypoint="flows/fulfil_order.py:fulfil_order",
+        pool="desk",
+        limit=None,
+        description=(
+            "**重跑一个订单**：填订单号（如 `SH-1001`）和原因。\n\n"
+            "步骤、占用和自动处理完全一样，做过的步骤不会做第二次。"
+            "会解除「连续失败」「未接好」「平台拒绝」这几种搁置。订单正被别处处理时会说明还要等多久。"
+        ),
+        tags=("by-hand",),
+    ),
+    Deployment(
+        name="manual",
+        entrypoint="flows/cancel_order.py:cancel_order",
+        pool="desk",
+        limit=None,
+        description=(
+            "**取消一个订单**：填订单号、原因和你的姓名。\n\n"
+            "已下达的生产和已开的运单会撤回，库存退回，已付款的记为应退款。已经发出的订单不会取消，只标记为需要拦截。"
+        ),
+        tags=("by-hand",),
+    ),
+    Deployment(
+        name="review",
+        entrypoint="flows/review_order.py:review_order",
+        pool="desk",
+        limit=None,
+        description=(
+            "**审核**：每个待审订单在这里有一个暂停的运行，名称就是订单号。\n\n"
+            "点开它看原因和宠物档案，按 **Resume**，选结论、填姓名。决定两次或决定晚了都会说明，不会改变已有的结果。"
+            "不要在这里点 Run：审核由订单自己发起。"
+        ),
+        tags=("review",),
+    ),
+    Deployment(
+        name="every-5-minutes",
+        entrypoint="flows/tend_reviews.py:tend_reviews",
+        pool="routine",
+        schedule=Cron("*/5 * * * *"),
+        description="**核对审核**：每个未决的审核恰有一个暂停的运行；缺的补上，在别处决定了的关掉。",
+        tags=("review",),
+    ),
+    *(
+        Deployment(
+            name=action,
+            entrypoint="flows/direct_lanes.py:direct_lanes",
+            pool="desk",
+            parameters={"action": action},
+            description=said,
+            tags=("lanes",),
+        )
+        for action, said in (
+            ("pause", "**暂停履约**：不再取新的订单，手上的做完。用 `resume` 继续。"),
+            ("resume", "**继续履约**：解除暂停，立即接着取单。"),
+            ("drain", "**收尾后停止**：做完手上的订单就退出；守护进程会另起新的通道，适合更新程序之后用。"),
+        )
+    ),
+    Deployment(
+        name="every-5-minutes",
+        entrypoint="flows/show_orders.py:show_orders",
+        pool="routine",
+        schedule=Cron("*/5 * * * *"),
+        description="**订单总览**：各阶段有多少单、等什么、等了多久，写在 Artifacts 页的 `orders`；想看最新的就点 Run。",
+        tags=("board",),
+    ),
+]
 
 AUTOMATIONS: list[Automation] = [
     Automation(
         name="失联的运行判为崩溃",
         description=(
-            "运行每 180 秒报一次心跳；9 分钟没有任何消息，说明它的进程已不在，"
-            "判为崩溃，以免一直显示运行中并占着名额。"
+            "运行每 180 秒报一次心跳；9 分钟没有任何消息，说明它的进程已不在，判为崩溃，以免一直显示运行中并占着名额。"
         ),
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},

@@ -1,8 +1,9 @@
 """Ends flow runs whose process no longer exists.
 
-A run of a killed process stays `Running` on the server and keeps its slot of the pool for ever. Workers
-write `host:pid:start` on their runs; a process of this host that is gone, or whose number now belongs to a
-younger one, cannot finish anything. Runs of other hosts are left to the heartbeat automation.
+A run of a killed process stays `Running` on the server and keeps its slot of the pool for ever. The
+in-process worker writes `host:pid:start` on its runs; a process of this host that is gone, or whose number now
+belongs to a younger one, cannot finish anything. The stock process worker writes a bare pid, and its name,
+which ends in `@host`, as a label. Runs of other hosts are left to the heartbeat automation.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psutil
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -28,6 +28,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed
+from psutil import AccessDenied, NoSuchProcess, Process, pid_exists
 
 ACTIVE = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 UNCLAIMED_AFTER = timedelta(seconds=60)
@@ -45,10 +46,10 @@ def process_is_gone(mark: str, own: str = PROCESS_MARK) -> bool:
     if pid == own_pid:
         return True
     try:
-        return psutil.Process(pid).create_time() > started + CLOCK_STEP
-    except psutil.NoSuchProcess:
+        return Process(pid).create_time() > started + CLOCK_STEP
+    except NoSuchProcess:
         return True
-    except psutil.AccessDenied:
+    except AccessDenied:
         return False
 
 
@@ -57,6 +58,10 @@ def _parts(mark: str) -> tuple[str, int, int]:
     host, _, numbers = mark.partition(":")
     pid, _, started = numbers.partition(":")
     return (host, int(pid), int(started)) if pid.isdigit() and started.isdigit() else (host, 0, 0)
+
+
+def _of_this_host(run: FlowRun) -> bool:
+    return str(run.labels.get("prefect.worker.name", "")).endswith(f"@{socket.gethostname()}")
 
 
 async def runs_in_state(
@@ -91,8 +96,8 @@ async def end_dead_runs(
     for found in await runs_in_state(client, ACTIVE, pool=pool):
         if found.id in mine or found.state is None:
             continue
-        if found.infrastructure_pid:
-            dead = process_is_gone(found.infrastructure_pid)
+        if mark := found.infrastructure_pid:
+            dead = process_is_gone(mark) or (mark.isdigit() and _of_this_host(found) and not pid_exists(int(mark)))
         else:
             dead = found.state.is_pending() and found.state.timestamp < now - UNCLAIMED_AFTER
         if dead:

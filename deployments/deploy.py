@@ -43,6 +43,7 @@ from deployments.in_process_worker import InProcessWorker
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = "orderloom"  # the label of our deployments, the tag of our automations, the slug of our schedules
+RETIRED = "retired"  # the version of what left the catalogue with runs unfinished
 PAGE = 200
 
 
@@ -65,8 +66,8 @@ class DeployReport:
 
     @property
     def writes(self) -> int:
-        """How many entries had to be written."""
-        return len(self.created) + len(self.changed) + len(self.removed) + len(self.retired)
+        """How many entries were created, changed or removed."""
+        return len(self.created) + len(self.changed) + len(self.removed)
 
 
 class _Tally:
@@ -183,9 +184,7 @@ async def _deploy_deployments(
     client: PrefectClient, entries: Sequence[tuple[Deployment, Flow[..., Any]]], root: Path, tally: _Tally
 ) -> None:
     flow_names = {flow.id: flow.name for flow in await _all(client.read_flows)}
-    stored = {
-        f"{flow_names.get(found.flow_id)}/{found.name}": found for found in await _all(client.read_deployments)
-    }
+    stored = {f"{flow_names.get(found.flow_id)}/{found.name}": found for found in await _all(client.read_deployments)}
     for entry, flow in entries:
         name = f"{flow.name}/{entry.name}"
         fields = _fields(entry, flow, root)
@@ -195,7 +194,8 @@ async def _deploy_deployments(
             continue
         changed = found.version != fields["version"]
         if changed:
-            await client.update_deployment(found.id, DeploymentUpdate(**fields))
+            back = {"paused": False} if found.version == RETIRED else {}
+            await client.update_deployment(found.id, DeploymentUpdate(**fields, **back))
         rescheduled = await _reschedule(client, entry, found)
         tally.outcome[name] = "changed" if changed or rescheduled else "unchanged"
     for name, found in stored.items():
@@ -270,8 +270,8 @@ async def _remove(client: PrefectClient, found: DeploymentResponse) -> str:
         await client.delete_deployment(found.id)
         return "removed"
     # a suspended review could not be resumed without its deployment
-    if not found.paused:
-        await client.pause_deployment(found.id)
+    if found.version != RETIRED:
+        await client.update_deployment(found.id, DeploymentUpdate(paused=True, version=RETIRED))
     return "retired"
 
 

@@ -40,7 +40,7 @@ from pydantic import PrivateAttr
 
 from deployments.dead_runs import PROCESS_MARK, end_dead_runs, runs_in_state
 
-CANCELLATION_CHECK_SECONDS = 3.0
+CANCELLATION_CHECK_SECONDS = 2.0
 _IMPORTING = threading.Lock()  # two first runs of one module must not import it twice at once
 
 
@@ -93,8 +93,8 @@ class _CancellableEngine(AsyncFlowRunEngine[Any, Any]):
             await super().handle_crash(exc)
 
 
-class _ActiveRun:
-    """One flow run in a thread of its own."""
+class InProcessRun:
+    """One flow run in a thread of its own. Made and awaited in one event loop."""
 
     def __init__(self, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         self.flow = flow
@@ -164,9 +164,14 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._active: dict[UUID, _ActiveRun] = {}
+        self._active: dict[UUID, InProcessRun] = {}
         self._next_cancellation_check = 0.0
         self._unreachable = False
+
+    @property
+    def active_runs(self) -> frozenset[UUID]:
+        """The runs being worked on now."""
+        return frozenset(self._active)
 
     @classmethod
     def get_default_base_job_template(cls) -> dict[str, Any]:
@@ -184,7 +189,7 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
         flow = await anyio.to_thread.run_sync(configuration.load_flow)
         if task_status:
             task_status.started(PROCESS_MARK)
-        self._active[flow_run.id] = active = _ActiveRun(flow, flow_run)
+        self._active[flow_run.id] = active = InProcessRun(flow, flow_run)
         try:
             running = asyncio.ensure_future(active.run())
             try:
@@ -195,12 +200,10 @@ class InProcessWorker(BaseWorker[InProcessConfiguration, BaseVariables, InProces
         finally:
             del self._active[flow_run.id]
         if active.problem:
-            self.get_flow_run_logger(flow_run).error(
-                "The run ended without reporting a state", exc_info=active.problem
-            )
+            self.get_flow_run_logger(flow_run).error("The run ended without reporting a state", exc_info=active.problem)
         return InProcessResult(identifier=PROCESS_MARK, status_code=1 if active.problem else 0)
 
-    async def _abandon(self, active: _ActiveRun, running: asyncio.Future[None]) -> None:
+    async def _abandon(self, active: InProcessRun, running: asyncio.Future[None]) -> None:
         """The worker is stopping: let the run finish for a while, then crash it visibly."""
         with anyio.CancelScope(shield=True):
             await asyncio.wait([running], timeout=self.grace_seconds)

@@ -23,6 +23,7 @@ from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
 from deployments.catalogue import POOLS, Pool
+from deployments.dead_runs import end_dead_runs
 from deployments.deploy import ensure_pools
 from deployments.in_process_worker import InProcessWorker
 
@@ -48,7 +49,7 @@ def worker_for(pool: Pool, grace_seconds: float = InProcessWorker.grace_seconds)
 
 async def serve(pools: Sequence[Pool], stop: asyncio.Event, grace_seconds: float = 20.0) -> None:
     """Serve these pools until `stop` is set; runs in progress then have `grace_seconds` to finish."""
-    await _create_pools(pools, stop)
+    await _prepare(pools, stop)
     serving = [asyncio.create_task(_serve(pool, grace_seconds), name=pool.name) for pool in pools]
     await stop.wait()
     for task in serving:
@@ -56,11 +57,13 @@ async def serve(pools: Sequence[Pool], stop: asyncio.Event, grace_seconds: float
     await asyncio.gather(*serving, return_exceptions=True)
 
 
-async def _create_pools(pools: Sequence[Pool], stop: asyncio.Event) -> None:
+async def _prepare(pools: Sequence[Pool], stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             async with get_client() as client:
                 await ensure_pools(client, pools)
+                for pool in pools:
+                    await end_dead_runs(client, pool.name)
                 return
         except httpx.TransportError as problem:
             logger.warning("The Prefect API is not there yet (%s)", type(problem).__name__)
