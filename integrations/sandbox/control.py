@@ -5,13 +5,17 @@ For the demo, the benchmarks and the tests; the sandbox listens on loopback only
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from integrations.sandbox.baskets import FLAWS
 from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.replay import SHOPS, replay
+from integrations.sandbox.standing import standing
 from integrations.sandbox.world import World
 
 
@@ -43,6 +47,31 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         world.clear_faults()
         return JSONResponse({"cleared": True})
 
+    async def place(request: Request) -> Response:
+        wanted: dict[str, Any] = await request.json()
+        channel = wanted.get("channel")
+        if not wanted.get("orders") or not _is_channel(channel):
+            return JSONResponse({"error": f"orders must be above 0; channel one of {', '.join(SHOPS)}, or none"}, 400)
+        planned = replay(
+            world,
+            int(wanted["orders"]),
+            float(wanted.get("seconds", 0)),
+            channel=channel,
+            bad_every=int(wanted.get("bad_every", 0)),
+            unpaid_every=int(wanted.get("unpaid_every", 0)),
+        )
+        return JSONResponse({"orders": int(wanted["orders"]), "jobs": planned})
+
+    async def place_bad(request: Request) -> Response:
+        channel = json.loads(await request.body() or b"{}").get("channel")
+        if not _is_channel(channel):
+            return JSONResponse({"error": f"channel is one of {', '.join(SHOPS)}, or none"}, 400)
+        replay(world, len(FLAWS), 0, channel=channel, bad_every=1)
+        return JSONResponse({"flaws": FLAWS})
+
+    async def state(request: Request) -> Response:
+        return JSONResponse(standing(world, credentials))
+
     async def set_speed(request: Request) -> Response:
         speed = float((await request.json())["speed"])
         if speed <= 0:
@@ -55,5 +84,12 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         Route("/effects", effects),
         Route("/faults", set_fault, methods=["POST"]),
         Route("/faults", clear_faults, methods=["DELETE"]),
+        Route("/replay", place, methods=["POST"]),
+        Route("/place_bad", place_bad, methods=["POST"]),
+        Route("/state", state),
         Route("/speed", set_speed, methods=["POST"]),
     ]
+
+
+def _is_channel(channel: Any) -> bool:
+    return channel is None or channel in SHOPS

@@ -18,6 +18,7 @@ from integrations import http
 from integrations.carriers import Shipment
 from integrations.carriers.sf_express import SfExpress
 from integrations.errors import Later, Unclear
+from integrations.messaging.aliyun_sms import AliyunSms
 from integrations.sandbox.credentials import NODES, Credentials, settings_for_sandbox
 from integrations.sandbox.jobs import Post, keep_doing
 from integrations.sandbox.label import CODE_39
@@ -109,6 +110,51 @@ async def test_hanging_fault_ends_with_a_broken_connection(sandbox: Sandbox) -> 
         with pytest.raises(Unclear, match="broken"):
             await sf.create_waybill(sf.waybill_request(shipment("OL-1")))
         assert await sf.find_waybill("OL-1") is not None
+
+
+async def placed(client: httpx.AsyncClient, sandbox: Sandbox, orders: int) -> dict[str, dict[str, int]]:
+    """The orders of every channel once so many are there."""
+    async with asyncio.timeout(20):
+        while True:
+            state = (await client.get(f"{sandbox.url}/control/state")).json()
+            if sum(each["placed"] for each in state["orders"].values()) >= orders:
+                return dict(state["orders"])
+
+
+async def test_replay_places_as_many_orders_as_told_on_the_channel_told(sandbox: Sandbox) -> None:
+    async with http.client() as client:
+        replay = f"{sandbox.url}/control/replay"
+        await client.post(replay, json={"orders": 12, "seconds": 0.2, "channel": "douyin", "unpaid_every": 4})
+        orders = await placed(client, sandbox, 12)
+        assert (await client.post(replay, json={"orders": 1, "channel": "ebay"})).status_code == 400
+        assert (await client.post(replay, json={"orders": 0})).status_code == 400
+    assert orders["douyin"] == {"placed": 12, "paid": 9, "cancelled": 0, "shipped": 0}
+    assert orders["shopify"]["placed"] == orders["wechat_shop"]["placed"] == 0
+
+
+async def test_one_bad_order_of_every_kind_is_placed(sandbox: Sandbox) -> None:
+    async with http.client() as client:
+        told = (await client.post(f"{sandbox.url}/control/place_bad")).json()
+        orders = await placed(client, sandbox, len(told["flaws"]))
+    assert sum(each["placed"] for each in orders.values()) == len(told["flaws"]) == 7
+
+
+async def test_state_counts_messages_waybills_and_work_orders(sandbox: Sandbox) -> None:
+    async with http.client() as client:
+        sf = SfExpress(sandbox.settings.sf_express, client)
+        sms = AliyunSms(sandbox.settings.aliyun_sms, client)
+        await sf.create_waybill(sf.waybill_request(shipment("OL-1")))
+        for number in range(2):
+            await sms.send(sms.request(RECEIVER.phone, "shipped", {}, f"OL-{number}/shipped"))
+        state = (await client.get(f"{sandbox.url}/control/state")).json()
+    assert state["sms"] == {"shipped": 2}
+    assert (state["waybills"], state["work_orders"]) == (1, 0)
+
+
+async def test_speed_can_be_changed_while_running(sandbox: Sandbox) -> None:
+    async with http.client() as client:
+        assert (await client.post(f"{sandbox.url}/control/speed", json={"speed": 60})).json() == {"speed": 60.0}
+        assert (await client.post(f"{sandbox.url}/control/speed", json={"speed": 0})).status_code == 400
 
 
 async def test_failing_job_is_tried_again_and_stops_no_other(tmp_path: Path) -> None:
