@@ -8,7 +8,6 @@ catalogue is removed; while it still has unfinished runs it is only paused, and 
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ from prefect.client.schemas.actions import (
     DeploymentCreate,
     DeploymentScheduleCreate,
     DeploymentUpdate,
-    WorkPoolCreate,
-    WorkPoolUpdate,
 )
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -34,21 +31,14 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy, Concurrency
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.events.schemas.automations import Automation as StoredAutomation
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectNotFound
 from prefect.utilities.callables import parameter_schema
-from prefect.workers.process import ProcessWorker
 
 from deployments.catalogue import AUTOMATIONS, DEPLOYMENTS, POOLS, Automation, Deployment, Pool, digest
-from deployments.in_process_worker import InProcessWorker
+from deployments.pools import REPOSITORY, CatalogueError, ensure_pool
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 OURS = "orderloom"  # the label of our deployments, the tag of our automations, the slug of our schedules
 RETIRED = "retired"  # the version of what left the catalogue with runs unfinished
 PAGE = 200
-
-
-class CatalogueError(ValueError):
-    """The catalogue contradicts itself or the server; the message names the entry to correct."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +94,6 @@ async def deploy(
     return tally.report()
 
 
-async def ensure_pools(client: PrefectClient, pools: Iterable[Pool], root: Path = REPOSITORY) -> None:
-    """Create the pools that are missing and correct the limits of the others."""
-    await _deploy_pools(client, pools, root, _Tally())
-
-
 def load_flow(entry: Deployment) -> Flow[..., Any]:
     """The flow an entry names, imported as a module. Raises `CatalogueError`."""
     module, _, attribute = entry.module_path.rpartition(".")
@@ -136,48 +121,9 @@ def _checked(pools: Sequence[Pool], deployments: Sequence[Deployment]) -> list[t
     return loaded
 
 
-def _job_template(pool: Pool, root: Path) -> dict[str, Any]:
-    if pool.type == InProcessWorker.type:
-        return InProcessWorker.get_default_base_job_template()
-    template = ProcessWorker.get_default_base_job_template()
-    variables = template["variables"]["properties"]
-    # one interpreter per run instead of two, and no copy of the source tree
-    variables["command"]["default"] = f"{sys.executable} -m prefect.engine"
-    variables["working_dir"]["default"] = str(root)
-    return template
-
-
 async def _deploy_pools(client: PrefectClient, pools: Iterable[Pool], root: Path, tally: _Tally) -> None:
     for pool in pools:
-        name, template = f"pool {pool.name}", _job_template(pool, root)
-        try:
-            stored = await client.read_work_pool(pool.name)
-        except ObjectNotFound:
-            await client.create_work_pool(
-                WorkPoolCreate(
-                    name=pool.name,
-                    type=pool.type,
-                    description=pool.note,
-                    concurrency_limit=pool.limit,
-                    base_job_template=template,
-                )
-            )
-            tally.outcome[name] = "created"
-            continue
-        if stored.type != pool.type:
-            raise CatalogueError(
-                f"Pool {pool.name!r} is of type {stored.type!r} on the server and {pool.type!r} in the "
-                "catalogue; a pool cannot change its type: delete it in the UI and deploy again"
-            )
-        wanted = (pool.note, pool.limit, template)
-        if wanted == (stored.description, stored.concurrency_limit, stored.base_job_template):
-            tally.outcome[name] = "unchanged"
-            continue
-        await client.update_work_pool(
-            pool.name,
-            WorkPoolUpdate(description=pool.note, concurrency_limit=pool.limit, base_job_template=template),
-        )
-        tally.outcome[name] = "changed"
+        tally.outcome[f"pool {pool.name}"] = await ensure_pool(client, pool, root)
 
 
 async def _deploy_deployments(

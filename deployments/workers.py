@@ -24,8 +24,8 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.catalogue import POOLS, Pool
 from deployments.dead_runs import end_dead_runs
-from deployments.deploy import ensure_pools
 from deployments.in_process_worker import InProcessWorker
+from deployments.pools import ensure_pool
 
 RESTART_AFTER_SECONDS = 5.0
 PARENT_CHECK_SECONDS = 2.0
@@ -61,8 +61,8 @@ async def _prepare(pools: Sequence[Pool], stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             async with get_client() as client:
-                await ensure_pools(client, pools)
                 for pool in pools:
+                    await ensure_pool(client, pool)
                     await end_dead_runs(client, pool.name)
                 return
         except httpx.TransportError as problem:

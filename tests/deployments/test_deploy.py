@@ -12,7 +12,8 @@ from prefect.events.schemas.automations import Automation as StoredAutomation
 from prefect.states import Suspended
 
 from deployments.catalogue import AUTOMATIONS, POOLS, Cron, Deployment, Interval, Pool
-from deployments.deploy import CatalogueError, DeployReport, deploy
+from deployments.deploy import DeployReport, deploy
+from deployments.pools import CatalogueError
 from tests.prefect import DESK, RunningServer, create_run
 
 SAMPLES = "tests/deployments/sample_flows.py"

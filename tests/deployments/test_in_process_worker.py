@@ -16,8 +16,8 @@ from prefect.states import Cancelling, Suspended
 
 from deployments.catalogue import Deployment, Pool
 from deployments.dead_runs import PROCESS_MARK, process_is_gone
-from deployments.deploy import REPOSITORY
 from deployments.in_process_worker import InProcessWorker
+from deployments.pools import REPOSITORY
 from tests.database import TemporaryServer
 from tests.deployments import sample_flows
 from tests.deployments.sample_flows import Verdict

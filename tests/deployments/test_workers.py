@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Running
 
 from deployments.catalogue import POOLS, Deployment
-from deployments.deploy import REPOSITORY
+from deployments.pools import REPOSITORY
 from deployments.workers import worker_for
 from tests.prefect import RunningServer, create_run, deploy_for_test, ended, run_when
 
