@@ -275,8 +275,7 @@ async def test_repeated_forged_and_stale_callbacks_are_told_apart(tmp_path: Path
             mes = Mes(running.settings.mes, client)
             await mes.release("release/1", mes.release_request([work_order()]))
             wait_for(lambda: len(portal.taken) == 4)
-            running.world.set_fault("mes", "callback", "stale_callback")
-            running.world.set_fault("mes", "callback", "stale_callback")
+            running.world.set_fault("mes", "callback", "stale_callback", times=2)
             await mes.release("release/2", mes.release_request([work_order("W-2")]))
             wait_for(lambda: len(portal.taken) == 8)
             forged, good = 0, []
