@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+from deployments.dead_runs import process_is_gone
 from flows.fulfilment_lane import fulfilment_lane
 from models import lane as lanes
 from models.database import in_transaction, utcnow
@@ -23,18 +24,18 @@ async def run(stop: asyncio.Event) -> None:
     """Work until `stop` is set or somebody says drain; then finish what is held and say goodbye."""
     config = settings().lane
     await bury_dead_lanes()
+    await _bury_the_gone()
     process = await register_lane(config.concurrency)
     last: asyncio.Task[object] | None = None
     try:
-        while not stop.is_set() and not _drained(process):
+        while not stop.is_set() and not process.drained:
             shift = asyncio.create_task(fulfilment_lane(process.name, config.shift_seconds))
             await _until_over(shift, config.shift_seconds, stop, process)
             if last is not None:
                 await last
             last = shift
     finally:
-        if process.row is not None:
-            process.row.draining = True  # the running shift claims no more and finishes what it holds
+        process.closing.set()  # the running shift claims no more and finishes what it holds
         if last is not None:
             await asyncio.wait({last}, timeout=60)
         await in_transaction(lambda session: lanes.end(session, process.name, utcnow()))
@@ -44,15 +45,18 @@ async def _until_over(shift: asyncio.Task[object], seconds: float, stop: asyncio
     """Until the shift claims no more (its time is over), fails, or the lane is to stop."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
-    while loop.time() < until and not stop.is_set() and not _drained(process):
+    while loop.time() < until and not stop.is_set() and not process.drained:
         if shift.done():
             await shift  # a shift that fails ends the lane; the supervisor starts a fresh one
             return
         await asyncio.sleep(min(0.5, max(0.01, until - loop.time())))
 
 
-def _drained(process: LaneProcess) -> bool:
-    return process.row is not None and process.row.draining
+async def _bury_the_gone() -> None:
+    """End the lanes of this host whose process is gone: what they held is free at once, not when their time is over."""
+    for row in await in_transaction(lanes.live_lanes):
+        if process_is_gone(f"{row.host}:{row.pid}:{int(row.started_at.timestamp())}"):
+            await bury_dead_lanes(row.name)
 
 
 class LaneThread(threading.Thread):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import psycopg2
@@ -42,6 +42,7 @@ class LaneProcess:
     carried: int = 0
     row: Lane | None = None
     free: asyncio.Event = field(default_factory=asyncio.Event)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def places(self) -> int:
@@ -57,6 +58,11 @@ class LaneProcess:
         self.in_flight.pop(claim.fulfilment_id, None)
         self.carried += 1
         self.free.set()
+
+    @property
+    def drained(self) -> bool:
+        """Whether this process claims no more: it was told to stop, or people want the lanes drained."""
+        return self.closing.is_set() or (self.row is not None and self.row.draining)
 
     async def beat(self, run_id: str | None) -> Lane:
         """One heartbeat: prolong what is held, learn what people want. Raises `LaneLost`."""
@@ -154,8 +160,7 @@ class Shift:
     @property
     def over(self) -> bool:
         """Whether this shift claims no more."""
-        drained = self.process.row is not None and self.process.row.draining
-        return drained or asyncio.get_running_loop().time() >= self.until
+        return self.process.drained or asyncio.get_running_loop().time() >= self.until
 
     async def claims(self) -> AsyncIterator[Claim]:
         """Claims, one by one, as they become ready and places become free."""
@@ -198,7 +203,7 @@ class Shift:
             due = await self._next_due()
             seconds = seconds if due is None else min(seconds, due + 0.01)
         seconds = max(0.05, min(seconds, self.until - asyncio.get_running_loop().time()))
-        await _first(seconds, self.process.free.wait if full else self._bell.rang.wait)
+        await _first(seconds, self.process.free if full else self._bell.rang, self.process.closing)
 
     async def _next_due(self) -> float | None:
         try:
@@ -207,10 +212,12 @@ class Shift:
             return None
 
 
-async def _first(seconds: float, event: Callable[[], Awaitable[object]]) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event()
+async def _first(seconds: float, *events: asyncio.Event) -> None:
+    """Until one of the events, or the time is over."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def keep_beating(shift: Shift) -> None:
