@@ -1,4 +1,4 @@
-"""The order book: taking in what channels tell, once, and what a change on a channel does to an order."""
+"""The order book: taking in what channels tell, once."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import text
+from sqlalchemy import text, tuple_
 from sqlmodel import Session, select
 
-from models import hold, quarantine
-from models.cancellation import request_cancellation
-from models.fulfilment import Fulfilment, FulfilmentLine, Stage, WaitingOn, announce, fulfilments_of, wake
-from models.intake import Incoming, IncomingLine, IncomingOrder, PlatformStatus, Unreadable
-from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order, next_order_no
+from models import quarantine
+from models.fulfilment import Fulfilment, WaitingOn, announce
+from models.intake import Incoming, IncomingOrder, PlatformStatus, Unreadable
+from models.order import Order, keep_contact, next_order_no
+from models.platform_news import OVER, copy, follow, is_news, write_lines
 from models.product import Product, products
 from models.quality import Fault, judge, plain
 from models.stock import home_warehouse
 from models.timeline import EventKind, note
 
-#: Orders that will never be ours to ship when they come in like this for the first time.
-OVER = (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED, PlatformStatus.SHIPPED, PlatformStatus.COMPLETE)
-#: Orders that are, or may become, ours to ship.
-CARRIED = tuple(status for status in PlatformStatus if status not in OVER)
+#: What a channel knows an order by: channel, shop, channel order id.
+Name = tuple[str, str, str]
+
 #: How long until an unpaid order is looked at again by itself.
 UNPAID_LOOK_AGAIN = timedelta(minutes=30)
 
@@ -42,66 +41,64 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     """Take in a page of orders; counts by outcome. Any page may come again, at once or later.
 
     Each order stands alone: one that cannot enter the book is set aside with its reasons, and the rest go on.
+    Known orders come first, by id, then new ones by name: two pages at once never wait for each other in a circle.
     """
     skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
     catalogue = products(session, [sku for sku in skus if plain(sku)])
+    known = _known(session, page)
+    ids = {name: order.id or 0 for name, order in known.items()}
     counts: Counter[Taken] = Counter()
-    for order in sorted(page, key=lambda o: (o.channel, o.shop, o.channel_order_id)):
-        counts[_take_one(session, order, catalogue, now)] += 1
+    for order in sorted(page, key=lambda o: (_name(o) not in ids, ids.get(_name(o), 0), _name(o))):
+        counts[_take_one(session, order, known, catalogue, now)] += 1
     announce(session)
     return counts
 
 
-def _take_one(session: Session, order: Incoming, catalogue: dict[str, Product], now: datetime) -> Taken:
+def _name(order: Incoming) -> Name:
+    return order.channel, order.shop, order.channel_order_id
+
+
+def _known(session: Session, page: Sequence[Incoming]) -> dict[Name, Order]:
+    names = {_name(order) for order in page if plain(order.channel_order_id)}
+    name = tuple_(Order.channel, Order.shop, Order.channel_order_id)
+    statement = select(Order).where(name.in_(sorted(names))).execution_options(populate_existing=True)
+    return {(order.channel, order.shop, order.channel_order_id): order for order in session.exec(statement)}
+
+
+def _take_one(
+    session: Session, order: Incoming, known: dict[Name, Order], catalogue: dict[str, Product], now: datetime
+) -> Taken:
     if isinstance(order, Unreadable):
         fault = Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")
         _set_aside(session, order, [fault], now)
         return Taken.QUARANTINED
-    known = _find(session, order) if plain(order.channel_order_id) else None
-    if known is not None and not _is_news(order, known):
+    name, ours = _name(order), known.get(_name(order))
+    if ours is not None and not is_news(order, ours):
         return Taken.KNOWN
-    faults = judge(order, catalogue, now)
+    # platforms blank the address and the amounts of orders that are over: the end must reach us all the same
+    faults = [] if ours is not None and order.status in OVER else judge(order, catalogue, now)
     if faults:
         _set_aside(session, order, faults, now)
         return Taken.QUARANTINED
-    quarantine.resolve(session, order.channel, order.shop, order.channel_order_id, now)
-    if known is None and order.status in OVER:
+    quarantine.resolve(session, *name, now)
+    if ours is not None:
+        return Taken.CHANGED if follow(session, ours, order, catalogue, now) else Taken.KNOWN
+    if order.status in OVER:
         return Taken.OVER
-    if known is None and _enter(session, order, catalogue, now):
+    entered = _enter(session, order, catalogue, now)
+    if entered is not None:
+        known[name] = entered
         return Taken.NEW
-    known = known or _find(session, order)
-    assert known is not None
-    return _update(session, known, order, catalogue, now)
+    known.update(_known(session, [order]))  # another transaction was quicker
+    return Taken.CHANGED if follow(session, known[name], order, catalogue, now) else Taken.KNOWN
 
 
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], now: datetime) -> None:
     quarantine.set_aside(session, order.channel, order.shop, order.channel_order_id, faults, order.raw, now)
 
 
-def _find(session: Session, order: IncomingOrder) -> Order | None:
-    statement = (
-        select(Order)
-        .where(
-            Order.channel == order.channel,
-            Order.shop == order.shop,
-            Order.channel_order_id == order.channel_order_id,
-        )
-        .execution_options(populate_existing=True)
-    )
-    return session.exec(statement).first()
-
-
-def _is_news(incoming: IncomingOrder, order: Order) -> bool:
-    """Whether a channel tells something newer. Platforms count in seconds: within one, the further status wins."""
-    told = (incoming.updated_at, _FURTHER[incoming.status])
-    return told > (order.platform_updated_at, _FURTHER[PlatformStatus(order.platform_status)])
-
-
-_FURTHER = {status: -1 if status is PlatformStatus.UNKNOWN else place for place, status in enumerate(PlatformStatus)}
-
-
-def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime) -> bool:
-    """Write the order with its lines and first fulfilment; False when another transaction was quicker."""
+def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime) -> Order | None:
+    """Write the order with its lines and first fulfilment; None when another transaction was quicker."""
     assert incoming.receiver is not None
     with session.begin_nested() as savepoint:
         claimed = (
@@ -127,117 +124,27 @@ def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Produ
         )
         if claimed is None:
             savepoint.rollback()
-            return False
+            return None
         order = session.get_one(Order, claimed)
-        _copy(order, incoming)
+        copy(order, incoming)
         session.add(order)
-        _write_lines(session, order, incoming, catalogue, now)
+        fulfilment = _first_fulfilment(session, claimed, incoming, now)
+        write_lines(session, claimed, fulfilment, incoming, catalogue)
     note(session, claimed, EventKind.RECEIVED, f"platform:{incoming.channel}", now, name=incoming.channel_order_name)
-    return True
+    return order
 
 
-def _copy(order: Order, incoming: IncomingOrder) -> None:
-    order.channel_order_name = incoming.channel_order_name
-    order.platform_status = incoming.status.value
-    order.placed_at, order.paid_at = incoming.placed_at, incoming.paid_at
-    order.platform_updated_at = incoming.updated_at
-    order.currency, order.total_fen, order.paid_fen = incoming.currency, incoming.total_fen, incoming.paid_fen
-    order.freight_fen, order.discount_fen = incoming.freight_fen, incoming.discount_fen
-    order.buyer, order.note = incoming.buyer, incoming.note
-    order.attributes, order.handles = dict(incoming.attributes), dict(incoming.handles)
-
-
-def _write_lines(
-    session: Session, order: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
-) -> None:
-    """The order's lines and the fulfilment that carries them all; of an unpaid order they replace what it had."""
-    assert order.id is not None
-    session.connection().execute(_NO_LINES, {"id": order.id})
-    session.connection().execute(text("DELETE FROM order_line WHERE order_id = :id"), {"id": order.id})
-    fulfilment = next(iter(fulfilments_of(session, order.id)), None)
-    if fulfilment is None:
-        paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
-        fulfilment = Fulfilment(
-            order_id=order.id,
-            warehouse=home_warehouse(session),
-            stage_since=now,
-            waiting_on=None if paid else WaitingOn.PAYMENT.value,
-            waiting_why="" if paid else "客户还没有付款",
-            ready_at=now if paid else now + UNPAID_LOOK_AGAIN,
-        )
-        session.add(fulfilment)
-    lines = [
-        OrderLine(
-            order_id=order.id,
-            line_no=number,
-            channel_line_id=line.channel_line_id,
-            sku=line.sku,
-            title=line.title,
-            quantity=line.quantity,
-            unit_price_fen=line.unit_price_fen,
-            paid_fen=line.paid_fen,
-            made_to_order=catalogue[line.sku].made_to_order,
-            profile={**incoming.attributes, **line.attributes},
-        )
-        for number, line in enumerate(incoming.lines, 1)
-    ]
-    session.add_all(lines)
+def _first_fulfilment(session: Session, order_id: int, incoming: IncomingOrder, now: datetime) -> int:
+    paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
+    fulfilment = Fulfilment(
+        order_id=order_id,
+        warehouse=home_warehouse(session),
+        stage_since=now,
+        waiting_on=None if paid else WaitingOn.PAYMENT.value,
+        waiting_why="" if paid else "客户还没有付款",
+        ready_at=now if paid else now + UNPAID_LOOK_AGAIN,
+    )
+    session.add(fulfilment)
     session.flush()
-    for line in lines:
-        assert fulfilment.id is not None and line.id is not None
-        session.add(FulfilmentLine(fulfilment_id=fulfilment.id, order_line_id=line.id, quantity=line.quantity))
-    session.flush()
-
-
-_NO_LINES = text("DELETE FROM fulfilment_line USING order_line l WHERE order_line_id = l.id AND l.order_id = :id")
-
-
-def _update(
-    session: Session, known: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
-) -> Taken:
-    """Bring a known order up to what the channel says now; older news changes nothing."""
-    assert known.id is not None
-    order = lock_order(session, known.id)
-    if not _is_news(incoming, order):
-        return Taken.KNOWN
-    before, actor = order.platform_status, f"platform:{order.channel}"
-    if before == PlatformStatus.AWAITING_PAYMENT.value and incoming.status in CARRIED:
-        changed = _rewrite_unpaid(session, order, incoming, catalogue, now)
-    else:
-        order.platform_updated_at = incoming.updated_at
-        order.platform_status = incoming.status.value
-        order.handles = {**order.handles, **incoming.handles}
-        changed = False
-    session.add(order)
-    if before == incoming.status.value and not changed:
-        return Taken.KNOWN
-    if incoming.status in (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED):
-        request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
-        if incoming.status is PlatformStatus.REFUNDED:
-            hold.lift(session, known.id, actor, now, ["refund_due"])
-        return Taken.CHANGED
-    note(session, known.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
-    unfinished = [f for f in fulfilments_of(session, known.id) if not Stage(f.stage).final]
-    wake(session, [f.id for f in unfinished if f.id is not None], now)
-    return Taken.CHANGED
-
-
-def _rewrite_unpaid(
-    session: Session, order: Order, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime
-) -> bool:
-    """Until it is paid, prices, lines and address are the channel's to change. True when money or lines did."""
-    assert order.id is not None and incoming.receiver is not None
-    before = (order.total_fen, [_told(line) for line in lines_of(session, order.id)])
-    _copy(order, incoming)
-    keep_contact(session, incoming.receiver, session.get_one(Contact, order.contact_id))
-    after = (order.total_fen, [_told(line) for line in incoming.lines])
-    if before[1] != after[1]:
-        _write_lines(session, order, incoming, catalogue, now)
-    return before != after
-
-
-def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int]:
-    return line.channel_line_id, line.sku, line.quantity, line.unit_price_fen, line.paid_fen
-
-
-_ENDED = {PlatformStatus.CANCELLED: "取消", PlatformStatus.REFUNDED: "全额退款"}
+    assert fulfilment.id is not None
+    return fulfilment.id

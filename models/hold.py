@@ -9,6 +9,7 @@ from sqlalchemy import Index, text
 from sqlmodel import Session, SQLModel, select
 
 from models.fulfilment import fulfilments_of, wake
+from models.order import lock_order
 from models.table import key, moment, reference, words
 from models.timeline import EventKind, note
 
@@ -77,7 +78,7 @@ def place(
             "order": order_id,
             "code": code,
             "reason": reason,
-                "blocking": blocking,
+            "blocking": blocking,
             "who": who,
             "handle": handle,
             "now": now,
@@ -90,6 +91,7 @@ def place(
 
 def lift(session: Session, order_id: int, actor: str, now: datetime, codes: Sequence[str] = ()) -> list[str]:
     """Release the open holds (all, or those with these codes) and wake the order; returns their codes."""
+    lock_order(session, order_id)
     lifted = []
     for hold in open_holds(session, order_id):
         if codes and hold.code not in codes:

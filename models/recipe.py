@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def read_profile(profile: dict[str, Any]) -> Pet:
     )
 
 
-def _code(words: dict[str, tuple[str, ...]], said: str) -> str:
+def _code(words: Mapping[str, Sequence[str]], said: str) -> str:
     """Our name for what a customer said; what was said if we have none."""
     wanted = said.strip().lower()
     return next((code for code, names in words.items() if wanted in names), wanted)

@@ -1,0 +1,242 @@
+"""The sentences of `explain`: Chinese first, English second, one for everything an order can be or wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.effect import EffectState
+from models.fulfilment import WaitingOn
+from models.notification import NotificationState
+from models.production import WorkState
+from models.review import CaseState, Verdict
+from models.timeline import EventKind
+
+Pair = tuple[str, str]
+
+#: What happened. `{…}` are entries of the event's detail.
+EVENTS: dict[EventKind, Pair] = {
+    EventKind.RECEIVED: ("从渠道接单 {name}", "taken in from the channel {name}"),
+    EventKind.CHANGED_ON_CHANNEL: ("渠道上有变更:{before} → {after}", "changed on the channel: {before} → {after}"),
+    EventKind.PAYMENT_VERIFIED: ("付款已核实", "payment verified"),
+    EventKind.RECIPE_MATCHED: ("配方已匹配:{recipes}", "recipes matched: {recipes}"),
+    EventKind.RESERVED: ("库存已预留", "stock reserved"),
+    EventKind.BACKORDERED: ("库存不够,转为待补货:{missing}", "not enough stock, backordered: {missing}"),
+    EventKind.REVIEW_OPENED: ("送人工审核:{reasons}", "sent to review: {reasons}"),
+    EventKind.REVIEW_DECIDED: ("审核结论:{verdict} {note}", "review decided: {verdict} {note}"),
+    EventKind.APPROVED: ("已批准", "approved"),
+    EventKind.RELEASED: ("已下发生产,批次 {batch_no}", "released to production, batch {batch_no}"),
+    EventKind.PRODUCTION_REPORTED: ("工厂回报:{work_order} {state}", "the factory reports: {work_order} {state}"),
+    EventKind.PRODUCED: ("备货完成", "ready to ship"),
+    EventKind.WAYBILL_CREATED: ("已出运单 {waybill_no}", "waybill made: {waybill_no}"),
+    EventKind.SHIPPED: ("已发货,运单 {waybill}", "shipped, waybill {waybill}"),
+    EventKind.NOTIFIED: ("已通知客户({via})", "customer told ({via})"),
+    EventKind.NOTIFY_FAILED: ("通知客户失败:{reason}", "telling the customer failed: {reason}"),
+    EventKind.ROUTE_REPORTED: ("物流:{state}", "parcel: {state}"),
+    EventKind.DELIVERED: ("客户已签收", "signed for"),
+    EventKind.CLOSED: ("售后期满,已完结", "after-sales time over, closed"),
+    EventKind.CANCEL_REQUESTED: ("要求取消:{reason}", "cancellation asked for: {reason}"),
+    EventKind.CALLED_BACK: ("撤回 {what}(成功:{stopped})", "called back {what} (stopped: {stopped})"),
+    EventKind.CANCELLED: ("已取消:{reason}", "cancelled: {reason}"),
+    EventKind.HELD: ("暂停:{reason}", "put on hold: {reason}"),
+    EventKind.HOLD_RELEASED: ("解除暂停({code})", "hold released ({code})"),
+    EventKind.WAITS: ("开始等待:{why}", "waits: {why}"),
+    EventKind.RERUN: ("人工要求重跑:{reason}", "a person asked for a new run: {reason}"),
+}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One reason to wait: what it means, who can move the order and how, and what wakes it."""
+
+    means: Pair
+    move: Pair
+    wakes: Pair
+
+
+_RERUN = "`orderloom rerun {order_no} --reason …`"
+
+WAITS: dict[WaitingOn, Wait] = {
+    WaitingOn.PAYMENT: Wait(
+        ("平台还没有确认付款。", "The platform has not confirmed the payment."),
+        (
+            f"客户付款即可;若平台已显示付款,运行 {_RERUN}。",
+            f"The customer pays; if the platform shows it paid, run {_RERUN}.",
+        ),
+        ("渠道推送或下一次拉单(每 15 分钟)", "the channel's push or the next pull (every 15 minutes)"),
+    ),
+    WaitingOn.STOCK_CHECK: Wait(
+        ("仓库有几分钟时间核对实物。", "The warehouse has some minutes to check the goods."),
+        (
+            f"仓库无需操作,到时自动继续;已核对可运行 {_RERUN}。",
+            f"Nobody has to act, it goes on by itself; to go on now run {_RERUN}.",
+        ),
+        ("仓库的答复,或时间到", "the warehouse's answer, or the time running out"),
+    ),
+    WaitingOn.REVIEW: Wait(
+        ("要由营养师审核。", "A nutritionist has to decide."),
+        (
+            "营养师在 Prefect 界面打开名为 {order_no} 的挂起运行,点 Resume 填写审核表单。",
+            "The nutritionist opens the suspended run named {order_no} in the Prefect UI, presses Resume and"
+            " fills in the review form.",
+        ),
+        ("审核结论", "the verdict"),
+    ),
+    WaitingOn.PRODUCTION: Wait(
+        ("工厂正在生产。", "The factory is making it."),
+        (
+            f"催促找生产主管;工厂已完成却没有回报时,请 MES 重发回报,或运行 {_RERUN} 再看一次。",
+            f"Ask the production manager; if it is made and the MES has not said so, have the MES report again, or"
+            f" look again with {_RERUN}.",
+        ),
+        ("MES 的完工或失败回报", "the MES reporting it complete or failed"),
+    ),
+    WaitingOn.CARRIER: Wait(
+        ("包裹在途。", "The parcel is on its way."),
+        (
+            f"无需操作;要立即查一次物流,运行 {_RERUN}。",
+            f"Nobody has to act; to ask the carrier now run {_RERUN}.",
+        ),
+        ("快递的签收推送,或定时查询", "the carrier's push, or asking the carrier on time"),
+    ),
+    WaitingOn.CUSTOMER: Wait(
+        ("要客户补充资料。", "The customer has to complete something."),
+        (
+            "客服联系客户,补全后解除下面的暂停。",
+            "Customer service asks the customer, then releases the hold below.",
+        ),
+        ("解除暂停", "the hold being released"),
+    ),
+    WaitingOn.BACKORDER: Wait(
+        ("库存不够。", "There is not enough stock."),
+        (
+            f"采购补货入库后自动继续;急用时入库后运行 {_RERUN}。",
+            f"Purchasing restocks, and it goes on by itself; to go on at once, restock and run {_RERUN}.",
+        ),
+        ("到时再查库存", "looking at the stock again on time"),
+    ),
+    WaitingOn.RETRY: Wait(
+        ("上一步没有成功,会自动重试。", "The last step did not succeed and is tried again by itself."),
+        (
+            f"无需操作;不想等就运行 {_RERUN}。",
+            f"Nobody has to act; to try at once run {_RERUN}.",
+        ),
+        ("重试时间到", "the time of the next try"),
+    ),
+    WaitingOn.PERSON: Wait(
+        ("需要人来处理。", "A person has to act."),
+        (
+            f"按下面的暂停说明处理并解除;处理后可运行 {_RERUN}。",
+            f"Do what the hold below says and release it; then {_RERUN} tries at once.",
+        ),
+        ("解除暂停", "the hold being released"),
+    ),
+}
+
+#: After signing, waiting for the customer means something else.
+AFTER_SALES = Wait(
+    ("已签收,处于售后期。", "Signed for; the after-sales time runs."),
+    ("无需操作,期满自动完结。", "Nobody has to act; it closes by itself."),
+    ("售后期满", "the end of the after-sales time"),
+)
+
+#: Holds in English (what, who, how); in Chinese the hold itself says it. A trailing `_` stands for any ending.
+HOLDS: dict[str, tuple[str, str, str]] = {
+    "profile_incomplete": ("the pet profile is incomplete", "customer service", "have the customer complete it"),
+    "no_recipe": ("no recipe fits this pet", "the nutritionist", "name a recipe, or agree on a refund"),
+    "paid_amount_differs": ("paid amount and total differ", "finance", "settle it on the platform, then release"),
+    "production_failed": ("the factory reports a failure", "the production manager", "make it again, or cancel"),
+    "notify_failed": ("the message cannot be delivered", "customer service", "tell the customer the waybill number"),
+    "keeps_failing": ("it has failed several times", "the service lead", "find the cause, then rerun the order"),
+    "not_connected": ("a platform is not connected", "the service lead", "add its credentials, then rerun the order"),
+    "refused_": ("a platform has refused it", "the service lead", "mend what it names, then rerun the order"),
+    "reviewer_asks_": ("the reviewer asks the customer", "customer service", "get the answer, then release"),
+    "made_already": ("already made, cannot be called back", "the production manager", "put it into stock or scrap it"),
+    "parcel_gone": ("the waybill cannot be cancelled", "the warehouse supervisor", "have the carrier intercept it"),
+    "cancel_after_shipping": ("cancelled after shipping", "customer service", "intercept the parcel or await return"),
+    "refund_due": ("cancelled, a refund is due", "finance", "refund on the platform; released when it shows there"),
+    "address_changed": ("new address after the waybill", "customer service", "redirect the parcel, then release"),
+    "shipped_elsewhere": ("shipped on the channel, not by us", "the warehouse supervisor", "cancel it or release"),
+}
+
+REVIEWS: dict[CaseState, Pair] = {
+    CaseState.OPEN: ("审核待决定,请在 {due} 前:{reasons}", "review open, due {due}: {reasons}"),
+    CaseState.DECIDED: ("审核已由 {reviewer} 于 {at} 决定:{verdict}", "reviewed by {reviewer} at {at}: {verdict}"),
+    CaseState.WITHDRAWN: ("审核已撤回,不再需要决定", "the review was withdrawn, nothing to decide"),
+}
+VERDICTS: dict[Verdict, Pair] = {
+    Verdict.APPROVE: ("批准", "approved"),
+    Verdict.ASK_CUSTOMER: ("退回客户补充", "back to the customer"),
+    Verdict.REJECT: ("拒绝并取消", "rejected and cancelled"),
+}
+EFFECTS: dict[EffectState, Pair] = {
+    EffectState.CALLING: (
+        "正在进行,最迟 {until} 有结果;在那以前不会有第二次",
+        "under way, answered by {until}; nobody tries a second time before that",
+    ),
+    EffectState.INTENDED: ("已登记,还没有发出,会自动再试", "recorded, not sent yet, tried again by itself"),
+    EffectState.UNCLEAR: (
+        "不知道对方收到没有,{until} 以后会先问清楚再决定是否重发,不会做两次",
+        "it is unclear whether it got through; after {until} the other side is asked or sent the very same,"
+        " so it is not done twice",
+    ),
+    EffectState.DONE: ("已完成", "done"),
+    EffectState.REFUSED: ("被对方拒绝:{error}", "refused by the other side: {error}"),
+    EffectState.GIVEN_UP: (
+        "不知道是否成功,为免重复不再发送,请人工确认",
+        "nobody knows whether it worked; not repeated, a person should check",
+    ),
+}
+#: A call whose worker is gone.
+ABANDONED: Pair = (
+    "做这一步的进程没有回来,下一次处理会先问清楚",
+    "whoever was at it did not come back; the next run asks first",
+)
+EFFECT_KINDS: dict[str, Pair] = {
+    "waybill": ("出运单", "waybill"),
+    "waybill_cancel": ("取消运单", "cancelling the waybill"),
+    "production_release": ("下发生产", "release to production"),
+    "production_cancel": ("撤回生产", "calling back production"),
+    "ship_notice": ("回传平台发货", "telling the channel"),
+    "sms": ("客户短信", "message to the customer"),
+    "staff_message": ("员工消息", "message to staff"),
+}
+WORK: dict[WorkState, Pair] = {
+    WorkState.REQUESTED: ("待下发", "to be released"),
+    WorkState.RELEASED: ("已下发", "released"),
+    WorkState.IN_PROGRESS: ("生产中", "in progress"),
+    WorkState.COMPLETED: ("已完工", "completed"),
+    WorkState.FAILED: ("生产失败", "failed"),
+    WorkState.CALLED_BACK: ("已撤回", "called back"),
+}
+NOTIFICATIONS: dict[NotificationState, Pair] = {
+    NotificationState.SENT: ("已发出", "sent"),
+    NotificationState.DELIVERED: ("已送达", "delivered"),
+    NotificationState.FAILED: ("没有送达:{reason}", "not delivered: {reason}"),
+}
+#: Where a parcel is.
+PARCELS: dict[str, Pair] = {
+    "created": ("已出单", "waybill made"),
+    "picked_up": ("已揽收", "picked up"),
+    "in_transit": ("运输中", "in transit"),
+    "out_for_delivery": ("派送中", "out for delivery"),
+    "exception": ("有异常", "an exception"),
+    "signed": ("已签收", "signed for"),
+    "returning": ("退回中", "coming back"),
+}
+#: What is wrong with an order in quarantine, in English; in Chinese the fault itself says it.
+FAULTS: dict[str, str] = {
+    "id_missing": "no usable channel order id",
+    "no_lines": "no lines",
+    "too_many_lines": "too many lines",
+    "currency": "not in CNY",
+    "time_in_future": "ordered in the future",
+    "unknown_sku": "a SKU that is not in the catalogue",
+    "bad_quantity": "a quantity that cannot be",
+    "negative_money": "an amount that cannot be",
+    "money_mismatch": "amounts that do not add up",
+    "address_missing": "an incomplete address",
+    "text_too_long": "a text that is too long",
+    "control_characters": "control characters in a text",
+    "emoji": "emoji in the address",
+    "unreadable": "a payload that cannot be read",
+}

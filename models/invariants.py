@@ -1,0 +1,267 @@
+"""The rules of the whole database, as queries for what breaks them. `:now`, `:overdue`, `:abandoned` are times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """One rule. `query` returns the offending rows; `sentence` is said with their `{count}`."""
+
+    code: str
+    sentence: str
+    query: str
+    severity: Literal["error", "warning"] = "error"
+
+
+_NUMBER = "o.order_no || '-' || f.number AS fulfilment_no"
+_OF_ORDER = "JOIN orders o ON o.id = f.order_id"
+_WORKED_ON = "f.claim_until > :now"
+
+STOCK = (
+    Invariant(
+        "stock_differs_from_ledger",
+        "{count} 个库存项的数量不等于流水之和:以流水为准,用一条调整流水更正。",
+        """
+        SELECT warehouse, sku, i.on_hand, i.reserved, l.on_hand AS ledger_on_hand, l.reserved AS ledger_reserved
+        FROM stock_item i FULL JOIN (
+          SELECT warehouse, sku, sum(on_hand_change) AS on_hand, sum(reserved_change) AS reserved
+          FROM stock_movement GROUP BY warehouse, sku) l USING (warehouse, sku)
+        WHERE coalesce(i.on_hand, 0) <> coalesce(l.on_hand, 0) OR coalesce(i.reserved, 0) <> coalesce(l.reserved, 0)
+        """,
+    ),
+    Invariant(
+        "stock_out_of_bounds",
+        "{count} 个库存项的预留为负,或超过在库数量。",
+        "SELECT warehouse, sku, on_hand, reserved FROM stock_item WHERE NOT (0 <= reserved AND reserved <= on_hand)",
+    ),
+    Invariant(
+        "reservations_differ_from_reserved",
+        "{count} 个库存项的预留数不等于有效预留之和。",
+        """
+        SELECT warehouse, sku, coalesce(i.reserved, 0) AS reserved, coalesce(r.held, 0) AS held
+        FROM stock_item i FULL JOIN (
+          SELECT warehouse, sku, sum(quantity) AS held FROM reservation WHERE state = 'held' GROUP BY warehouse, sku) r
+          USING (warehouse, sku)
+        WHERE coalesce(i.reserved, 0) <> coalesce(r.held, 0)
+        """,
+    ),
+    Invariant(
+        "shipped_holds_stock",
+        "{count} 个已发货或已了结的履约单还占着库存:发货时应当出库。",
+        f"""
+        SELECT {_NUMBER}, f.stage, r.warehouse, r.sku, r.quantity
+        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {_OF_ORDER}
+        WHERE r.state = 'held' AND f.stage IN ('shipped', 'delivered', 'closed', 'refunded')
+        """,
+    ),
+    Invariant(
+        "cancelled_holds_stock",
+        "{count} 个已取消的履约单还占着库存:应当释放。",
+        f"""
+        SELECT {_NUMBER}, r.warehouse, r.sku, r.quantity
+        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {_OF_ORDER}
+        WHERE r.state = 'held' AND f.stage = 'cancelled'
+        """,
+    ),
+)
+
+MOVING = (
+    Invariant(
+        "unfinished_without_waker",
+        "{count} 个未完成的履约单没有唤醒时间,会永远睡着。",
+        f"""
+        SELECT {_NUMBER}, f.stage, f.waiting_on FROM fulfilment f {_OF_ORDER}
+        WHERE f.ready_at IS NULL AND f.stage NOT IN ('closed', 'cancelled', 'refunded')
+        """,
+    ),
+    Invariant(
+        "waits_without_reason",
+        "{count} 个履约单既没有人处理,也没有就绪,又没有说明在等什么。",
+        f"""
+        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {_OF_ORDER}
+        WHERE f.ready_at > :now AND ({_WORKED_ON}) IS NOT TRUE
+          AND (f.waiting_on IS NULL OR f.waiting_why = '')
+        """,
+    ),
+    Invariant(
+        "overdue",
+        "{count} 个履约单早已就绪却没有人处理:订单通道好像没有在运行,见 `orderloom status`。",
+        f"""
+        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {_OF_ORDER}
+        WHERE f.ready_at < :overdue AND (f.claim_until IS NULL OR f.claim_until < :overdue)
+        """,
+        "warning",
+    ),
+    Invariant(
+        "stage_without_event",
+        "{count} 个阶段在时间线里没有记录。",
+        f"""
+        SELECT {_NUMBER}, f.stage, n.kind AS missing
+        FROM fulfilment f {_OF_ORDER} JOIN (VALUES
+          ('received', 1, 8), ('reserved', 2, 7), ('approved', 3, 7), ('produced', 4, 7), ('shipped', 5, 7),
+          ('delivered', 6, 7), ('closed', 7, 7), ('cancelled', 8, 8)) AS n(kind, first, last)
+          ON array_position(ARRAY['received', 'reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed',
+            'cancelled'], f.stage::text) BETWEEN n.first AND n.last
+        WHERE NOT EXISTS (SELECT 1 FROM order_event e WHERE e.order_id = f.order_id AND e.kind = n.kind
+          AND coalesce(e.fulfilment_id, f.id) = f.id)
+        """,
+    ),
+)
+
+TOLD = (
+    Invariant(
+        "shipped_without_one_parcel",
+        "{count} 个已发货的履约单不是正好一个包裹。",
+        f"""
+        SELECT {_NUMBER}, f.stage, count(p.id) AS parcels
+        FROM fulfilment f {_OF_ORDER} LEFT JOIN parcel p ON p.fulfilment_id = f.id
+        WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(p.id) <> 1
+        """,
+    ),
+    *(
+        Invariant(
+            f"shipped_without_one_{kind}",
+            f"{{count}} 个已发货的履约单不是正好{what}一次。",
+            f"""
+            SELECT {_NUMBER}, f.stage, count(e.id) AS done
+            FROM fulfilment f {_OF_ORDER}
+            LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}' AND e.state = 'done'
+            WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
+            """,
+        )
+        for kind, what in (("waybill", "出运单"), ("ship_notice", "回传平台发货"))
+    ),
+    Invariant(
+        "notified_without_one_message",
+        "{count} 个履约单的客户通知数与真正发出的短信数不符。",
+        f"""
+        SELECT {_NUMBER}, coalesce(n.sent, 0) AS sent, coalesce(n.due, 0) AS due, coalesce(e.done, 0) AS done
+        FROM (SELECT fulfilment_id, count(*) AS due, count(*) FILTER (WHERE state IN ('sent', 'delivered')) AS sent
+              FROM notification GROUP BY fulfilment_id) n
+        FULL JOIN (SELECT fulfilment_id, count(*) AS done FROM effect
+              WHERE kind = 'sms' AND state = 'done' GROUP BY fulfilment_id) e USING (fulfilment_id)
+        JOIN fulfilment f ON f.id = fulfilment_id {_OF_ORDER}
+        WHERE coalesce(e.done, 0) < coalesce(n.sent, 0) OR (coalesce(e.done, 0) > coalesce(n.due, 0)
+          AND ({_WORKED_ON}) IS NOT TRUE AND (f.ready_at <= :now) IS NOT TRUE)
+        """,
+    ),
+    Invariant(
+        "done_without_response",
+        "{count} 个已完成的外部动作没有记下对方的答复。",
+        "SELECT kind, key FROM effect WHERE state = 'done' AND response = '{}'::jsonb",
+    ),
+    Invariant(
+        "abandoned_attempt",
+        "{count} 个外部动作没有结果,而订单已经了结:没有人会再去问,请人工确认。",
+        f"""
+        SELECT {_NUMBER}, e.kind, e.key, e.state, e.lease_until
+        FROM effect e JOIN fulfilment f ON f.id = e.fulfilment_id {_OF_ORDER}
+        WHERE e.state IN ('calling', 'unclear') AND e.lease_until < :abandoned AND f.ready_at IS NULL
+        """,
+    ),
+)
+
+ORDERS = (
+    Invariant(
+        "total_differs_from_lines",
+        "{count} 个订单的总额不等于各行实付加运费。",
+        """
+        SELECT o.order_no, o.total_fen, o.freight_fen, coalesce(sum(l.paid_fen), 0) AS lines_fen
+        FROM orders o LEFT JOIN order_line l ON l.order_id = o.id
+        GROUP BY o.id HAVING coalesce(sum(l.paid_fen), 0) + o.freight_fen <> o.total_fen
+        """,
+    ),
+    Invariant(
+        "not_paid_in_full",
+        "{count} 个订单没有付清就已锁库存或更进一步。",
+        f"""
+        SELECT {_NUMBER}, f.stage, o.total_fen, o.paid_fen FROM fulfilment f {_OF_ORDER}
+        WHERE f.stage IN ('reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed')
+          AND o.paid_fen <> o.total_fen
+        """,
+    ),
+    Invariant(
+        "lines_not_carried",
+        "{count} 个订单行没有被履约单正好带走:漏发或多发。",
+        """
+        SELECT o.order_no, l.line_no, l.sku, l.quantity, coalesce(c.carried, 0) AS carried
+        FROM order_line l JOIN orders o ON o.id = l.order_id
+        LEFT JOIN (
+          SELECT p.order_line_id, sum(p.quantity) FILTER (WHERE f.stage NOT IN ('cancelled', 'refunded')) AS carried,
+            bool_or(f.stage IN ('cancelled', 'refunded')) AS given_up
+          FROM fulfilment_line p JOIN fulfilment f ON f.id = p.fulfilment_id GROUP BY p.order_line_id) c
+          ON c.order_line_id = l.id
+        WHERE coalesce(c.carried, 0) > l.quantity OR (coalesce(c.carried, 0) < l.quantity AND c.given_up IS NOT TRUE)
+        """,
+    ),
+)
+
+REVIEWS = (
+    Invariant(
+        "two_open_reviews",
+        "{count} 个履约单同时有几份待决定的审核。",
+        f"""
+        SELECT {_NUMBER}, count(*) AS open FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {_OF_ORDER}
+        WHERE c.state = 'open' GROUP BY f.id, o.order_no HAVING count(*) > 1
+        """,
+    ),
+    Invariant(
+        "waits_for_no_review",
+        "{count} 个履约单在等审核,却没有待决定的审核:`orderloom rerun` 会重新送审。",
+        f"""
+        SELECT {_NUMBER}, f.ready_at FROM fulfilment f {_OF_ORDER}
+        WHERE f.ready_at > :now AND f.waiting_on = 'review' AND ({_WORKED_ON}) IS NOT TRUE
+          AND NOT EXISTS (SELECT 1 FROM review_case c WHERE c.fulfilment_id = f.id AND c.state = 'open')
+        """,
+    ),
+    Invariant(
+        "review_of_what_moved_on",
+        "{count} 份待决定的审核,它们的履约单已经不再等它。",
+        f"""
+        SELECT {_NUMBER}, f.stage, f.waiting_on, c.id AS review
+        FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {_OF_ORDER}
+        WHERE c.state = 'open' AND f.stage <> 'cancelled' AND (f.stage NOT IN ('received', 'reserved')
+          OR (f.ready_at > :now AND f.waiting_on IS NULL AND ({_WORKED_ON}) IS NOT TRUE))
+        """,
+    ),
+)
+
+PRODUCTION = (
+    Invariant(
+        "produced_without_completed_work",
+        "{count} 个履约单已备货,它们的工单却没有完工。",
+        f"""
+        SELECT {_NUMBER}, f.stage, l.sku, p.recipe
+        FROM fulfilment f {_OF_ORDER} JOIN fulfilment_line p ON p.fulfilment_id = f.id
+        JOIN order_line l ON l.id = p.order_line_id
+        WHERE p.recipe IS NOT NULL AND f.stage IN ('produced', 'shipped', 'delivered', 'closed')
+          AND NOT EXISTS (SELECT 1 FROM work_order w WHERE w.fulfilment_id = f.id AND w.sku = l.sku
+            AND w.state = 'completed')
+        """,
+    ),
+    Invariant(
+        "completed_work_unnoticed",
+        "{count} 个履约单的工单都已完工,履约单却还在等生产。",
+        f"""
+        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at, count(*) AS completed
+        FROM work_order w JOIN fulfilment f ON f.id = w.fulfilment_id {_OF_ORDER}
+        WHERE f.stage = 'approved' AND f.ready_at > :now AND f.waiting_on = 'production'
+          AND ({_WORKED_ON}) IS NOT TRUE
+        GROUP BY f.id, o.order_no HAVING bool_and(w.state = 'completed')
+        """,
+    ),
+    Invariant(
+        "completion_without_time",
+        "{count} 个工单的完工状态与完工时间不一致。",
+        """
+        SELECT work_order_no, state, completed_at FROM work_order
+        WHERE (state = 'completed') <> (completed_at IS NOT NULL)
+        """,
+    ),
+)
+
+#: Every rule, in the order in which an operator wants to read them.
+INVARIANTS = (*MOVING, *STOCK, *TOLD, *ORDERS, *REVIEWS, *PRODUCTION)

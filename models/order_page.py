@@ -1,0 +1,219 @@
+"""Everything that staff see of one order on one page: no personal data but masks, and no bytes of any request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from models.effect import effects_of
+from models.fulfilment import FulfilmentLine, fulfilments_of
+from models.hold import Hold
+from models.notification import Notification
+from models.order import Contact, find_order, lines_of
+from models.parcel import Parcel
+from models.production import WorkOrder
+from models.review import ReviewCase
+from models.stock import Reservation
+from models.timeline import timeline
+
+#: The answers of a pet profile that staff see; anything else a customer wrote beside them is not shown.
+PET_ANSWERS = (
+    "species",
+    "breed",
+    "birth_date",
+    "weight_kg",
+    "activity_level",
+    "staple_preference",
+    "allergens",
+    "neutered",
+    "body_condition",
+    "health_notes",
+)
+
+
+@dataclass(frozen=True)
+class LineView:
+    """One line. Money in fen; `pet` holds the answers of the pet profile; `recipes` those matched to it."""
+
+    line_no: int
+    sku: str
+    title: str
+    quantity: int
+    unit_price_fen: int
+    paid_fen: int
+    made_to_order: bool
+    pet: dict[str, str]
+    recipes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FulfilmentView:
+    """One fulfilment: where it is, what it waits for, who works on it, what it was promised (SKU, quantity, state)."""
+
+    number: int
+    warehouse: str
+    stage: str
+    stage_since: datetime
+    waiting_on: str | None
+    waiting_why: str
+    ready_at: datetime | None
+    claimed_by: str | None
+    claim_until: datetime | None
+    attempts: int
+    reservations: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True)
+class EffectView:
+    """One thing told to the outside."""
+
+    kind: str
+    key: str
+    state: str
+    attempts: int
+    intended_at: datetime
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True)
+class EventView:
+    """One row of the timeline."""
+
+    at: datetime
+    actor: str
+    kind: str
+    detail: dict[str, Any]
+    fulfilment: int | None  # its number
+
+
+@dataclass(frozen=True)
+class OrderPage:
+    """One order as staff see it. Money in fen; name and phone are masks."""
+
+    order_no: str
+    channel: str
+    shop: str
+    channel_order_id: str
+    channel_order_name: str
+    platform_status: str
+    placed_at: datetime
+    received_at: datetime
+    paid_at: datetime | None
+    payment_verified_at: datetime | None
+    cancel_requested_at: datetime | None
+    cancel_reason: str
+    currency: str
+    total_fen: int
+    paid_fen: int
+    freight_fen: int
+    discount_fen: int
+    masked_name: str
+    masked_phone: str
+    province: str
+    city: str
+    district: str
+    lines: tuple[LineView, ...]
+    fulfilments: tuple[FulfilmentView, ...]
+    holds: tuple[Hold, ...]
+    reviews: tuple[ReviewCase, ...]
+    work_orders: tuple[WorkOrder, ...]
+    parcels: tuple[Parcel, ...]
+    notifications: tuple[Notification, ...]
+    effects: tuple[EffectView, ...]
+    events: tuple[EventView, ...]
+
+
+def order_page(session: Session, order_no: str) -> OrderPage:
+    """The page of one order. Raises `OrderUnknown`."""
+    order = find_order(session, order_no)
+    assert order.id is not None
+    contact = session.get_one(Contact, order.contact_id)
+    parts = fulfilments_of(session, order.id)
+    ids = [part.id for part in parts if part.id is not None]
+    numbers = {part.id: part.number for part in parts}
+    carried = list(session.exec(select(FulfilmentLine).where(col(FulfilmentLine.fulfilment_id).in_(ids))))
+    kept = list(session.exec(select(Reservation).where(col(Reservation.fulfilment_id).in_(ids))))
+    return OrderPage(
+        order_no=order.order_no,
+        channel=order.channel,
+        shop=order.shop,
+        channel_order_id=order.channel_order_id,
+        channel_order_name=order.channel_order_name,
+        platform_status=order.platform_status,
+        placed_at=order.placed_at,
+        received_at=order.received_at,
+        paid_at=order.paid_at,
+        payment_verified_at=order.payment_verified_at,
+        cancel_requested_at=order.cancel_requested_at,
+        cancel_reason=order.cancel_reason,
+        currency=order.currency,
+        total_fen=order.total_fen,
+        paid_fen=order.paid_fen,
+        freight_fen=order.freight_fen,
+        discount_fen=order.discount_fen,
+        masked_name=contact.masked_name,
+        masked_phone=contact.masked_phone,
+        province=contact.province,
+        city=contact.city,
+        district=contact.district,
+        lines=tuple(
+            LineView(
+                line_no=line.line_no,
+                sku=line.sku,
+                title=line.title,
+                quantity=line.quantity,
+                unit_price_fen=line.unit_price_fen,
+                paid_fen=line.paid_fen,
+                made_to_order=line.made_to_order,
+                pet=pet_answers(line.profile) if line.made_to_order else {},
+                recipes=tuple(part.recipe for part in carried if part.order_line_id == line.id and part.recipe),
+            )
+            for line in lines_of(session, order.id)
+        ),
+        fulfilments=tuple(
+            FulfilmentView(
+                number=part.number,
+                warehouse=part.warehouse,
+                stage=part.stage,
+                stage_since=part.stage_since,
+                waiting_on=part.waiting_on,
+                waiting_why=part.waiting_why,
+                ready_at=part.ready_at,
+                claimed_by=part.claimed_by,
+                claim_until=part.claim_until,
+                attempts=part.attempts,
+                reservations=tuple(
+                    (row.sku, row.quantity, row.state)
+                    for row in sorted(kept, key=lambda r: r.sku)
+                    if row.fulfilment_id == part.id
+                ),
+            )
+            for part in parts
+        ),
+        holds=_of_order(session, Hold, order.id),
+        reviews=_of_order(session, ReviewCase, order.id),
+        work_orders=_of_order(session, WorkOrder, order.id),
+        parcels=_of_order(session, Parcel, order.id),
+        notifications=_of_order(session, Notification, order.id),
+        effects=tuple(
+            EffectView(e.kind, e.key, e.state, e.attempts, e.intended_at, e.settled_at)
+            for e in effects_of(session, order.id)
+        ),
+        events=tuple(
+            EventView(e.at, e.actor, e.kind, e.detail, numbers.get(e.fulfilment_id))
+            for e in timeline(session, order.id)
+        ),
+    )
+
+
+def pet_answers(profile: Mapping[str, Any]) -> dict[str, str]:
+    """What a profile says of the pet, and nothing else that was written beside it."""
+    return {name: str(profile[name]) for name in PET_ANSWERS if profile.get(name) not in (None, "")}
+
+
+def _of_order(session: Session, table: Any, order_id: int) -> tuple[Any, ...]:
+    return tuple(session.exec(select(table).where(table.order_id == order_id).order_by(table.id)))
