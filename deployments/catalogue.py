@@ -196,7 +196,7 @@ DEPLOYMENTS: list[Deployment] = [
         entrypoint="flows/show_orders.py:show_orders",
         pool="routine",
         schedule=Cron("*/5 * * * *"),
-        description="**订单总览**：各阶段有多少单、等什么、等了多久，写在 Artifacts 页的 `orders`；想看最新的就点 Run。",
+        description="**订单总览**：各阶段有多少单、等什么、等了多久，写在 Artifacts 页的 `orders`；要最新的就点 Run。",
         tags=("board",),
     ),
 ]
