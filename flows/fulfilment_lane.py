@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from prefect import flow, tags
+from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows.fulfil_order import fulfil_order
 from models.fulfilment import Claim
+from tasks.child_run import run_child
 from tasks.claiming import Shift, keep_beating
 
 
@@ -31,8 +32,14 @@ async def fulfilment_lane(lane: str, seconds: float) -> str:
 async def carry(shift: Shift, claim: Claim) -> None:
     """One child run for one claim. Its failure is its own: it shows in the UI, and the lane goes on."""
     try:
-        with tags(f"channel:{claim.channel}"):
-            await fulfil_order(claim.order_no, "lane", claim, return_state=True)
+        await run_child(
+            fulfil_order,
+            claim.order_no,
+            [f"channel:{claim.channel}"],
+            order_no=claim.order_no,
+            reason="lane",
+            claim=claim,
+        )
     except Exception:
         get_run_logger().exception("订单 %s 的运行没能开始或结束,认领到期后会自动重试", claim.order_no)
     finally:

@@ -34,7 +34,7 @@ async def release_to_production(claim: Claim) -> None:
     works = await in_transaction(lambda session: _progress(session, claim))
     if claim.stage.reached(Stage.PRODUCED):
         return
-    if not works or any(work.state == WorkState.REQUESTED.value for work in works):
+    if not works or not all(work.batch_no for work in works):
         await release_work_orders(claim)
         works = await in_transaction(lambda session: _progress(session, claim))
         if claim.stage.reached(Stage.PRODUCED):
@@ -53,7 +53,9 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
     hold_on(session, claim)
     works = work_orders_of(session, claim.fulfilment_id)
     to_make = any(recipe for _, _, recipe in made_of(session, claim)) if not works else True
-    if not to_make or (works and all(work.state == WorkState.COMPLETED.value for work in works)):
+    # without a batch number the release was cut short: its answer is still to be fetched, whatever was made meanwhile
+    made = works and all(work.state == WorkState.COMPLETED.value and work.batch_no for work in works)
+    if not to_make or made:
         advance(session, claim, Stage.PRODUCED, now)
         actor = "platform:mes" if works else "stocked"
         note(session, claim.order_id, EventKind.PRODUCED, actor, now, claim.fulfilment_id)

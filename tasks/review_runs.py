@@ -20,6 +20,7 @@ from prefect.states import Cancelled, State, Suspended
 from pydantic import Field
 from sqlmodel import Session, select
 
+from models import faults
 from models.database import in_transaction, utcnow
 from models.order import Order, lines_of
 from models.review import CaseState, ReviewCase, Verdict, cases_without_run, decide
@@ -90,7 +91,9 @@ async def _show(case: ReviewCase) -> None:
             tags=[f"channel:{channel}", "stage:review", f"role:{case.role}"],
             idempotency_key=f"review-{case.id}-{case.run_attempt}",
         )
+        faults.point("review_run_made")
         await ReviewDecision.with_initial_data(description=page).save(keyset, run.id)  # type: ignore[misc]
+        faults.point("review_form_stored")
     await in_transaction(lambda session: _remember(session, case.id, str(run.id)))
 
 

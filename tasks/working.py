@@ -17,7 +17,7 @@ from sqlmodel import Session
 
 from integrations.errors import Later, Refused, Unclear
 from integrations.platforms import NotConnected
-from models import hold
+from models import faults, hold
 from models.database import in_transaction, utcnow
 from models.effect import EffectBusy
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, park
@@ -69,6 +69,7 @@ async def working_on(claim: Claim) -> AsyncIterator[Outcome]:
     Only an error nobody foresaw goes on up, after the fulfilment is parked for a retry: its run shows as failed.
     """
     outcome = Outcome(claim)
+    faults.point("claimed")
     try:
         yield outcome
     except MustWait as stop:
@@ -93,8 +94,10 @@ async def _park(outcome: Outcome, on: WaitingOn, why: str, until: datetime, atte
     def work(session: Session) -> None:
         park(session, claim, on, why, until, attempts=attempts)
 
+    faults.point("parking")
     try:
         await in_transaction(work)
+        faults.point("parked")
     except ClaimLost as lost:
         outcome.lost, outcome.why = True, str(lost)
 

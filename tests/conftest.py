@@ -10,6 +10,8 @@ from sqlmodel import Session, create_engine
 
 from tests.database import TemporaryServer, fresh_database, temporary_server
 
+pytest_plugins = ["tests.prefect"]
+
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[TemporaryServer]:

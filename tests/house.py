@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from integrations.portal.public import public_app
+from integrations.portal.public import make_public
 from integrations.sandbox.credentials import settings_for_sandbox
 from integrations.sandbox.opening import open_book
 from models.database import engine_for, transact, utcnow
@@ -60,7 +60,7 @@ def house(
                 for name, value in sections.items()
             },
         }
-        with living_in(environment), serving(public_app(), door):
+        with living_in(environment), serving(make_public(), door):
             transact(_furnish)
             yield House(url, sandbox, environment)
         engine_for(url).dispose()

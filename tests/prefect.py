@@ -85,6 +85,11 @@ class RunningServer:
             self._process = None
 
     @property
+    def pid(self) -> int:
+        """The server's process id; 0 while it is not running."""
+        return self._process.pid if self._process else 0
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment of a process that talks to this server."""
         return client_environment(self.settings)
