@@ -111,6 +111,17 @@ def receive(session: Session, warehouse: str, sku: str, quantity: int, reason: s
     """Add stock that arrived (a positive quantity in the SKU's unit)."""
     if quantity <= 0:
         raise ValueError(f"到货数量必须为正数:{sku} {quantity}")
+    _add(session, warehouse, sku, Movement.RECEIPT, quantity, reason, actor, now)
+
+
+def adjust(session: Session, warehouse: str, sku: str, change: int, reason: str, actor: str, now: datetime) -> None:
+    """Correct what is on hand by a count: more or less, never below what is promised (the CHECK refuses it)."""
+    _add(session, warehouse, sku, Movement.ADJUSTMENT, change, reason, actor, now)
+
+
+def _add(
+    session: Session, warehouse: str, sku: str, kind: Movement, change: int, reason: str, actor: str, now: datetime
+) -> None:
     session.connection().execute(
         text(
             "INSERT INTO stock_item (warehouse, sku, on_hand, reserved, buffer) VALUES (:warehouse, :sku, 0, 0, 0)"
@@ -118,7 +129,7 @@ def receive(session: Session, warehouse: str, sku: str, quantity: int, reason: s
         ),
         {"warehouse": warehouse, "sku": sku},
     )
-    _move(session, warehouse, sku, Movement.RECEIPT, quantity, 0, None, actor, now, reason)
+    _move(session, warehouse, sku, kind, change, 0, None, actor, now, reason)
 
 
 def reserve(
