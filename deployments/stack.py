@@ -33,6 +33,8 @@ from models.settings import Settings
 Mode = Literal["up", "demo"]
 #: The platforms' memory of a demo; a state directory that has it is a demo's, and is started with the sandbox.
 SANDBOX_MEMORY = "sandbox.sqlite"
+#: Sandbox seconds per second: a batch takes 20 of them.
+SANDBOX_SPEED = 2.0
 #: Seconds that a stopping lane may finish what it holds, and workers their runs.
 LANE_PATIENCE, WORKERS_PATIENCE = 20.0, 12.0
 #: First those who work, then those whom they talk to, last the database.
@@ -52,15 +54,13 @@ def is_demo(state_dir: Path) -> bool:
 class Stack:
     """One stack. Use as a context manager: entering takes the lock and prepares, leaving stops everything.
 
-    `move_ports`: take the next free port where one is taken, instead of raising `PortsTaken`. `speed`: sandbox
-    seconds per second.
+    `move_ports`: take the next free port where one is taken, instead of raising `PortsTaken`.
     """
 
     state_dir: Path
     config: Settings
     mode: Mode
     move_ports: bool = False
-    speed: float = 1.0
     ports: dict[str, int] = field(init=False)
     secrets: KeptSecrets = field(init=False)
     supervisor: Supervisor = field(init=False)
@@ -105,6 +105,11 @@ class Stack:
         url = asyncpg_url(named.get_secret_value()) if named else self._postgres.async_url()
         auth, key = self.secrets.prefect_auth, self.secrets.prefect_encryption_key
         return PrefectServer(self.ports["prefect"], url, self.state_dir, auth, key)
+
+    @property
+    def prefect_url(self) -> str:
+        """The address of the Prefect UI."""
+        return f"http://127.0.0.1:{self.ports['prefect']}"
 
     @property
     def portal_url(self) -> str:
@@ -161,7 +166,7 @@ class Stack:
         ]
         if self.sandbox:
             memory = str(self.state_dir / SANDBOX_MEMORY)
-            options = ["--port", str(self.ports["sandbox"]), "--state", memory, "--speed", str(self.speed)]
+            options = ["--port", str(self.ports["sandbox"]), "--state", memory, "--speed", str(SANDBOX_SPEED)]
             ready = self._port_answers("sandbox")
             portal = ["--portal-url", self.portal_url]
             services.append(self._program("sandbox", "integrations.sandbox", *options, *portal, is_ready=ready))

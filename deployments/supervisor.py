@@ -93,7 +93,6 @@ class Supervisor:
         self.watched = {service.name: Watched(service) for service in self.services}
         self._stopping = threading.Event()
         self._hurry = threading.Event()
-        self._news = threading.Condition()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._began = 0.0
 
@@ -102,19 +101,14 @@ class Supervisor:
         self._began = time.monotonic()
         self._thread.start()
 
-    def wait_until_ready(self, names: Sequence[str] | None = None, timeout: float = 600.0) -> None:
-        """Wait until these services (default: all) are ready. Raises `StackFailed`."""
+    def are_ready(self, names: Sequence[str] | None = None) -> bool:
+        """Whether these services (default: all) have been ready once. Raises `StackFailed` when one gives no hope."""
         wanted = [self.watched[name] for name in names or self.watched]
-        deadline = time.monotonic() + timeout
-        with self._news:
-            while not all(one.was_ready for one in wanted):
-                for one in wanted:
-                    if one.ends >= GIVE_UP_AFTER and not one.was_ready:
-                        raise StackFailed(one.service.name, one.said, one.service.log_file)
-                if not self._thread.is_alive() or time.monotonic() > deadline:
-                    missing = next(one for one in wanted if not one.was_ready)
-                    raise StackFailed(missing.service.name, missing.said or "…", missing.service.log_file)
-                self._news.wait(0.5)
+        for one in wanted:
+            hopeless = one.ends >= GIVE_UP_AFTER or not self._thread.is_alive()
+            if hopeless and not one.was_ready:
+                raise StackFailed(one.service.name, one.said, one.service.log_file)
+        return all(one.was_ready for one in wanted)
 
     def stop(self) -> None:
         """Stop everything, group after group. Safe to call again."""
@@ -127,7 +121,7 @@ class Supervisor:
                 list(threads.map(lambda one: one.service.stop(self._hurry.is_set), group))
             for one in group:
                 one.running = one.ready = False
-            self._tell()
+            self.changed(self.watched)
 
     def hurry(self) -> None:
         """A stop under way waits for nothing any more."""
@@ -137,12 +131,7 @@ class Supervisor:
         while not self._stopping.wait(LOOK_EVERY):
             changed = [self._look(one) for one in self.watched.values()]
             if any(changed):
-                self._tell()
-
-    def _tell(self) -> None:
-        with self._news:
-            self._news.notify_all()
-        self.changed(self.watched)
+                self.changed(self.watched)
 
     def _look(self, one: Watched) -> bool:
         """Move one service on; whether anything changed."""

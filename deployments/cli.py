@@ -1,0 +1,200 @@
+"""`orderloom …`: the command line for shop owners and operators.
+
+Every foreseeable problem ends in a sentence and what to do, never in a traceback. What a command needs is imported
+when it runs, so that `--help` is there at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deployments.language import explain_error, tell
+
+EXIT_CODES = tell(
+    "退出码:0 正常;1 发现问题或没有做成(屏幕上写明原因和该怎么办);2 命令写错了;3 没有在运行。",
+    "Exit codes: 0 fine; 1 something is wrong or was not done (the screen says why and what to do); 2 the command "
+    "was written wrongly; 3 not running.",
+)
+
+app = typer.Typer(
+    name="orderloom",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=tell("多渠道订单中枢。第一次用:orderloom demo。\n\n", "The order hub. To begin: orderloom demo.\n\n")
+    + EXIT_CODES,
+)
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option("--state-dir", help=tell("数据、日志和密钥所在的目录", "where data, logs and secrets live")),
+]
+Lang = Annotated[str | None, typer.Option("--lang", help=tell("界面语言:zh 或 en", "language: zh or en"))]
+
+
+def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
+    """Read the settings for this command; the options win. Returns `models.settings.Settings`."""
+    import os
+
+    if state_dir is not None:
+        os.environ["ORDERLOOM_STATE_DIR"] = str(state_dir.expanduser().absolute())
+    if lang is not None:
+        if lang not in ("zh", "en"):
+            raise typer.BadParameter(tell("只有 zh 和 en", "zh or en"))
+        os.environ["ORDERLOOM_LANGUAGE"] = lang
+    from models.settings import settings
+
+    settings.cache_clear()
+    config = settings()
+    os.environ["ORDERLOOM_LANGUAGE"] = config.language
+    return config
+
+
+@app.command(help=tell("启动全部服务(在后台);已停止的从上次的地方继续。", "Start everything, in the background."))
+def up(
+    foreground: Annotated[
+        bool, typer.Option(help=tell("留在前台,Ctrl-C 停止(容器、systemd 用)", "stay in the foreground"))
+    ] = False,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from deployments.starting import start_in_background, start_in_foreground
+
+    config = prepare(state_dir, lang)
+    raise typer.Exit(start_in_foreground(config) if foreground else start_in_background(config))
+
+
+@app.command(help=tell("停止全部服务,数据保留。", "Stop everything; the data stay."))
+def down(state_dir: StateDir = None, lang: Lang = None) -> None:
+    from deployments.starting import stop_everything
+
+    raise typer.Exit(stop_everything(prepare(state_dir, lang)))
+
+
+@app.command(
+    help=tell(
+        "演示:在沙箱平台上重放真实订单,从下单到发货,Ctrl-C 停止,数据保留。",
+        "Demo: real orders on sandbox platforms, from the basket to the parcel; Ctrl-C stops, the data stay.",
+    )
+)
+def demo(
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help=tell("下多少单", "how many orders"))] = 120,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help=tell("顾客在多少秒内下完(默认每单半秒)", "over how many seconds"))
+    ] = None,
+    exit: Annotated[bool, typer.Option("--exit", help=tell("做完自己停止", "end when all is done"))] = False,
+    summary: Annotated[Path | None, typer.Option(help=tell("把结果写成 JSON 文件", "write a JSON summary"))] = None,
+    leave_reviews: Annotated[int, typer.Option(min=0, help=tell("留几个审核给你自己决定", "reviews left for you"))] = 3,
+    trickle: Annotated[
+        bool, typer.Option(help=tell("做完后每 20 秒再来一单", "one more order every 20 s afterwards"))
+    ] = True,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    config = prepare(state_dir, lang)
+    from rich.console import Console
+
+    from deployments.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        orders=orders,
+        seconds=orders / 2 if seconds is None else seconds,
+        leave_reviews=leave_reviews,
+        exit=exit,
+        summary=summary,
+        trickle=trickle and not exit,
+    )
+    raise typer.Exit(run_demo(config.state_dir, config, options, Console()))
+
+
+@app.command(
+    help=tell("各个服务和订单现在怎么样。没有在运行时退出码为 3。", "How services and orders are; 3 if not running.")
+)
+def status(state_dir: StateDir = None, lang: Lang = None) -> None:
+    from deployments.showing import show_status
+
+    raise typer.Exit(show_status(prepare(state_dir, lang)))
+
+
+@app.command(help=tell("检查这台机器和设置哪里不对、该怎么办。", "What is wrong with this machine or the settings."))
+def doctor(state_dir: StateDir = None, lang: Lang = None) -> None:
+    from deployments.showing import show_diagnosis
+
+    raise typer.Exit(show_diagnosis(prepare(state_dir, lang)))
+
+
+@app.command(
+    help=tell("看一个服务的日志(不给名字就列出有哪些)。", "The log of a service; without a name: which there are.")
+)
+def logs(
+    name: Annotated[str | None, typer.Argument(help=tell("服务名,如 lane", "a service, such as lane"))] = None,
+    lines: Annotated[int, typer.Option(min=1, help=tell("最后多少行", "how many lines"))] = 40,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from deployments.showing import show_log
+
+    raise typer.Exit(show_log(prepare(state_dir, lang), name, lines))
+
+
+@app.command(
+    help=tell("删除这里的全部数据(先询问);设置文件保留。", "Delete all data here (asks first); settings stay.")
+)
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help=tell("不询问", "do not ask"))] = False,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from deployments.resetting import delete_everything, what_is_there
+
+    config = prepare(state_dir, lang)
+    typer.echo(what_is_there(config))
+    if not yes:
+        typer.confirm(tell("确定删除?删除后无法找回", "Delete it? It cannot be brought back"), abort=True)
+    raise typer.Exit(delete_everything(config))
+
+
+def main() -> None:
+    """The entry point: typed problems become a sentence on standard error and exit code 1."""
+    from deployments import cli_data, cli_orders
+
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Chinese must not stop us
+    app.registered_commands += cli_orders.app.registered_commands + cli_data.app.registered_commands
+    app.registered_groups += cli_data.app.registered_groups
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if not _is_foreseen(error):
+            raise
+        typer.echo(explain_error(error), err=True)
+        sys.exit(1)
+
+
+def _is_foreseen(error: Exception) -> bool:
+    """Whether the error says itself what to do. Looked up by name, so that nothing is imported for it."""
+    named = {kind.__name__ for kind in type(error).__mro__}
+    return bool(named & _FORESEEN) or hasattr(error, "english")
+
+
+_FORESEEN = frozenset(
+    {
+        "DatabaseMissing",
+        "OrderUnknown",
+        "PrivacyKeyMissing",
+        "SettingsWrong",
+        "CataloguesWrong",
+        "OSError",
+    }
+)
+
+
+if __name__ == "__main__":
+    main()

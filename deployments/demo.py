@@ -1,0 +1,273 @@
+"""`orderloom demo`: the whole stack on sandbox platforms, with real baskets that are ordered, made and shipped.
+
+The customers are the sandbox's replay of a year of baskets. The demo does what people would: it asks for the orders
+without waiting for the quarter of an hour, and approves reviews, but for a few that it leaves for the newcomer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from rich.console import Console
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+from deployments.demo_people import DemoPeople
+from deployments.language import in_english, tell
+from deployments.live import View
+from deployments.prefect_calls import PrefectCalls
+from deployments.stack import SANDBOX_SPEED, Stack
+from deployments.stop_signals import StopSignals
+from deployments.summary import Baseline, Progress, is_good, keys_twice, last_order_id, read_progress, summarise
+from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.opening import open_book
+from models.database import transact, utcnow
+from models.settings import Settings, settings
+from models.staff import Staff, set_password
+
+#: Afterwards one more order every so many seconds, so that there is life to watch.
+TRICKLE_SECONDS = 20.0
+#: Whose accounts a demo has, and what they are.
+PEOPLE = {"王敏": "nutritionist", "李强": "warehouse_supervisor"}
+SETTLED_FOR = 4.0  # seconds without change before a demo counts as done
+LOOK_EVERY = 1.0
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """`seconds` is how long the customers take to order; `leave_reviews` are left for the newcomer."""
+
+    orders: int = 120
+    seconds: float = 60.0
+    leave_reviews: int = 3
+    exit: bool = False
+    summary: Path | None = None
+    trickle: bool = True
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which a demo that is to end by itself gives up."""
+        return 240.0 + self.seconds + 4.0 * self.orders
+
+
+class RealShop(Exception):
+    """The order book holds orders that are not the sandbox's."""
+
+    def __init__(self, state_dir: Path) -> None:
+        super().__init__(
+            f"{state_dir} 的订单簿里有真实店铺的订单,演示不会动它。请换一个目录:orderloom demo --state-dir ./demo"
+        )
+        self.english = (
+            f"The order book of {state_dir} holds a real shop's orders; the demo leaves it alone. Name another "
+            f"directory: orderloom demo --state-dir ./demo"
+        )
+
+
+def run_demo(state_dir: Path, config: Settings, options: DemoOptions, console: Console) -> int:
+    """Bring everything up, have the orders placed and fulfilled, show it; 0 unless an `exit` demo went wrong."""
+    began = psutil.Process().create_time()
+    with StopSignals() as signals, Stack(state_dir, config, "demo", move_ports=True) as stack:
+        signals.again = stack.supervisor.hurry
+        stack.supervisor.start()
+        demo = Demo(stack, options, console, signals, began)
+        code = demo.run()
+        console.print(tell("正在停止(再按一次 Ctrl-C 不再等待)…", "Stopping (Ctrl-C again to wait no longer) …"))
+    console.print(tell(f"已全部停止,数据留在 {state_dir}。", f"Everything has stopped; the data are in {state_dir}."))
+    return code
+
+
+class Demo:
+    """One demo on a stack that is starting."""
+
+    def __init__(
+        self, stack: Stack, options: DemoOptions, console: Console, signals: StopSignals, began: float
+    ) -> None:
+        self.stack, self.options, self.console = stack, options, console
+        self.stopping = signals.asked
+        self.first_shipped: float | None = None
+        self._began = began
+        self._sandbox = httpx.Client(
+            base_url=f"http://127.0.0.1:{stack.ports['sandbox']}/control", timeout=15.0, trust_env=False
+        )
+        self._prefect = PrefectCalls(stack.prefect_url, stack.secrets.prefect_auth)
+        self._since = Baseline(0, 0, 0)
+        self._placed = 0
+        self._progress: Progress | None = None
+
+    def run(self) -> int:
+        """The whole demo; its exit code."""
+        with ExitStack() as closing:
+            closing.callback(self._sandbox.close)
+            closing.callback(self._prefect.close)
+            view = closing.enter_context(View(self.console))
+            view.say(
+                tell("Orderloom 演示:第一次启动约需半分钟。", "Orderloom demo: the first start takes half a minute.")
+            )
+            if not self._wait_for(view, ["migrate", "sandbox"]):
+                return 0
+            self._open()
+            if not self._wait_for(view, list(self.stack.supervisor.watched)):
+                return 0
+            people = DemoPeople(self._prefect, self._is_behind, self.options.leave_reviews)
+            closing.callback(people.stop)
+            people.start()
+            self._print_where(view)
+            return self._watch(view, people)
+
+    def _wait_for(self, view: View, names: Sequence[str]) -> bool:
+        """Until these services are ready; False when asked to stop. Raises `StackFailed`."""
+        while not self.stack.supervisor.are_ready(names):
+            view.show_start(self.stack.supervisor.watched)
+            if self.stopping.wait(0.25):
+                return False
+        view.show_start(self.stack.supervisor.watched)
+        return True
+
+    def _open(self) -> None:
+        """Furnish an empty book, make the accounts, and let the customers begin. Raises `RealShop`."""
+        os.environ.update(self.stack.settings_environment())
+        settings.cache_clear()
+        if transact(_has_real_orders):
+            raise RealShop(self.stack.state_dir)
+        transact(lambda session: open_book(session, utcnow()))
+        passwords = {name: self.stack.secrets.password_for(name)[0] for name in PEOPLE}
+        self.stack.secrets.save(self.stack.state_dir)
+        transact(lambda session: _make_accounts(session, passwords))
+        self._since = Baseline(transact(last_order_id), self._count_placed(), self._count_twice())
+        self._place(self.options.orders, self.options.seconds)
+
+    def _watch(self, view: View, people: DemoPeople) -> int:
+        quiet_since = next_order = None
+        deadline = time.time() + self.options.limit
+        while not self.stopping.wait(LOOK_EVERY):
+            progress = self._look()
+            if progress is not None:
+                view.show(progress, self._placed - self._since.placed, self._per_second(), self._where())
+            done = self._is_done()
+            quiet_since = (quiet_since or time.monotonic()) if done else None
+            settled = quiet_since is not None and time.monotonic() - quiet_since > SETTLED_FOR
+            if self.options.exit and (settled or time.time() > deadline):
+                break
+            if settled and self.options.trickle:
+                people.keep_these()
+                if next_order is None or time.monotonic() > next_order:
+                    next_order = time.monotonic() + TRICKLE_SECONDS
+                    with suppress(httpx.HTTPError):  # a sandbox that comes up again gets the next one
+                        self._place(1, 0.0)
+        return self._finish(view) if self.options.exit or self.options.summary else 0
+
+    def _look(self) -> Progress | None:
+        """Read how far things are; None while database or sandbox are away."""
+        try:
+            self._placed = self._count_placed()
+            self._progress = transact(lambda session: read_progress(session, self._since))
+        except (DBAPIError, httpx.HTTPError):
+            return None
+        if self.first_shipped is None and self._progress.shipped:
+            self.first_shipped = time.time() - self._began
+        return self._progress
+
+    def _is_behind(self) -> bool:
+        """Whether customers have placed orders that are not in the book."""
+        known = self._progress.ingested if self._progress else 0
+        return self._placed - self._since.placed > known
+
+    def _is_done(self) -> bool:
+        progress = self._progress
+        if progress is None or progress.ingested < self.options.orders or self._is_behind():
+            return False
+        return progress.settled and progress.waiting.get("review", 0) <= self.options.leave_reviews
+
+    def _per_second(self) -> float:
+        if self._progress is None or self.first_shipped is None:
+            return 0.0
+        return self._progress.shipped / max(1.0, time.time() - self._began - self.first_shipped)
+
+    def _finish(self, view: View) -> int:
+        """Write the summary; 0 when everything is as promised."""
+        view.end()
+        language = "en" if in_english() else "zh"
+        placed, twice, seconds = self._count_placed(), self._count_twice(), time.time() - self._began
+        summary: dict[str, Any] = transact(
+            lambda session: summarise(session, self._since, placed, twice, seconds, language)
+        )
+        watched = self.stack.supervisor.watched
+        summary["first_shipped_seconds"] = round(self.first_shipped, 1) if self.first_shipped else None
+        summary["start_seconds"] = {name: round(one.seconds_to_ready or 0, 1) for name, one in watched.items()}
+        summary["restarts"] = {name: one.starts - 1 for name, one in watched.items() if one.starts > 1}
+        good = is_good(summary, self.options.orders)
+        text_of_it = json.dumps(summary, ensure_ascii=False, indent=2)
+        if self.options.summary:
+            self.options.summary.write_text(text_of_it + "\n", encoding="utf-8")
+        else:
+            self.console.print_json(text_of_it)
+        for order in summary["waiting_orders"]:
+            view.say(f"{order['order_no']}: {order['why'] or order['reason']} → {order['what_to_do']}")
+        view.say(
+            tell(
+                f"{summary['ingested']} 单,发货 {summary['shipped']},通知 {summary['notified']},"
+                f"等待 {len(summary['waiting_orders'])},重复 {summary['duplicates']},用时 {summary['seconds']} 秒",
+                f"{summary['ingested']} orders, {summary['shipped']} shipped, {summary['notified']} notified, "
+                f"{len(summary['waiting_orders'])} wait, {summary['duplicates']} twice, {summary['seconds']} s",
+            )
+        )
+        return 0 if good or not self.options.exit else 1
+
+    def _place(self, orders: int, seconds: float) -> None:
+        wanted = {"orders": orders, "seconds": seconds * SANDBOX_SPEED}
+        self._sandbox.post("/replay", json=wanted).raise_for_status()
+
+    def _count_placed(self) -> int:
+        by_channel = self._sandbox.get("/state").raise_for_status().json()["orders"]
+        return sum(channel["placed"] for channel in by_channel.values())
+
+    def _count_twice(self) -> int:
+        return keys_twice(self._sandbox.get("/counts").raise_for_status().json())
+
+    def _print_where(self, view: View) -> None:
+        if not self.console.is_terminal:
+            for name, words in self._where():
+                view.say(f"{name}: {words}")
+
+    def _where(self) -> list[tuple[str, str]]:
+        ports, secrets = self.stack.ports, self.stack.secrets
+        staff = f"http://127.0.0.1:{ports['staff']}"
+        accounts = "  ".join(f"{name} / {secrets.staff[name]}" for name in PEOPLE)
+        where = [
+            (tell("Prefect 界面", "Prefect UI"), self.stack.prefect_url),
+            (tell("  登录串", "  auth string"), secrets.prefect_auth),
+            (tell("员工页面", "staff pages"), staff),
+            (tell("  账号", "  accounts"), accounts),
+        ]
+        if self._progress is not None and self._progress.first:
+            first, token = self._progress.first, self._progress.link
+            where.append((tell("跟一个订单", "follow one order"), f"{staff}/orders/{first}"))
+            if token:
+                where.append((tell("  客户看到的", "  as the customer"), f"{self.stack.portal_url}/t/{token}"))
+        reviews = tell("在 Prefect 界面打开带 stage:review 的运行,按 Resume", "open a run tagged stage:review, Resume")
+        where.append((tell("留给你审核的", "left for you to review"), reviews))
+        where.append((tell("停止", "stop"), tell("Ctrl-C,数据保留", "Ctrl-C, the data stay")))
+        return where
+
+
+def _has_real_orders(session: Session) -> bool:
+    known = Credentials()
+    ours = [known.shopify_shop, known.wechat_shop, known.douyin_shop]
+    found = session.connection().execute(text("SELECT FROM orders WHERE NOT shop = ANY(:ours) LIMIT 1"), {"ours": ours})
+    return bool(found.rowcount)
+
+
+def _make_accounts(session: Session, passwords: dict[str, str]) -> None:
+    for name, password in passwords.items():
+        if session.get(Staff, name) is None:
+            set_password(session, name, PEOPLE[name], password, utcnow())
