@@ -7,9 +7,14 @@ the last one finishes what it holds.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
+
+# Of each run the API gets problems only: what happened is in the run's states and in the order's timeline, and
+# three routine lines for every step would cost the server a fifth of its time. Prefect reads this when imported.
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 from deployments.dead_runs import process_is_gone
 from flows.fulfilment_lane import fulfilment_lane

@@ -12,6 +12,7 @@ from flows.fulfil_order import fulfil_order
 from models.fulfilment import Claim
 from tasks.child_run import run_child
 from tasks.claiming import Shift, keep_beating
+from tasks.working import give_back
 
 
 @flow(name="fulfilment-lane", flow_run_name="{lane}", persist_result=False)
@@ -40,7 +41,8 @@ async def carry(shift: Shift, claim: Claim) -> None:
             reason="lane",
             claim=claim,
         )
-    except Exception:
-        get_run_logger().exception("订单 %s 的运行没能开始或结束,认领到期后会自动重试", claim.order_no)
+    except Exception as error:
+        get_run_logger().exception("订单 %s 的运行没能开始或结束,稍后自动重试", claim.order_no)
+        await give_back(claim, f"运行没能开始或结束:{type(error).__name__}")
     finally:
         shift.process.leave(claim)

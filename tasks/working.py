@@ -6,6 +6,7 @@ A step stops by raising `MustWait`; platforms stop it with their own errors; an 
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prefect.states import Completed, State
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from integrations.errors import Later, Refused, Unclear
@@ -28,6 +30,8 @@ from models.wording import STAGE_WORDS, WAITING_WORDS, say
 PATIENCE = 6
 #: How long a fulfilment that waits for a person lies before it is looked at again by itself.
 PERSON_LOOK_AGAIN = timedelta(hours=6)
+#: How long a fulfilment lies at least whose run Prefect would not start.
+NOT_STARTED = timedelta(seconds=5)
 
 
 class MustWait(Exception):
@@ -109,6 +113,17 @@ async def _try_again(outcome: Outcome, why: str, at_least: float) -> None:
     if attempts == PATIENCE:
         await _place_hold(claim, "keeps_failing", f"连续 {attempts} 次没有成功:{why[:300]}", blocking=False)
     await _park(outcome, WaitingOn.RETRY, why, utcnow() + timedelta(seconds=seconds), attempts)
+
+
+async def give_back(claim: Claim, why: str) -> None:
+    """Let go of a claim whose run could not start or end as it should; a claim let go of already stays as it is."""
+    until = utcnow() + NOT_STARTED * random.uniform(1.0, 2.0)
+
+    def work(session: Session) -> None:
+        park(session, claim, WaitingOn.RETRY, why, until, attempts=claim.attempts)
+
+    with contextlib.suppress(ClaimLost, DBAPIError):  # without a database the claim runs out by itself
+        await in_transaction(work)
 
 
 async def _ask_a_person(outcome: Outcome, error: Exception) -> None:
