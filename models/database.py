@@ -16,6 +16,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
+from models import faults
 from models.settings import settings
 
 Result = TypeVar("Result")
@@ -74,6 +75,7 @@ def transact(work: Callable[[Session], Result]) -> Result:
         with Session(engine(), expire_on_commit=False) as session:
             result = work(session)
             session.commit()
+            faults.point("committed")
             return result
     except OperationalError as error:
         if error.connection_invalidated:

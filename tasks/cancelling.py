@@ -9,11 +9,11 @@ from sqlmodel import Session
 from models import hold
 from models.cancellation import finish, request_cancellation
 from models.database import in_transaction, utcnow
-from models.effect import RELEASE_CANCEL, WAYBILL_CANCEL, effects_of
+from models.effect import RELEASE_CANCEL, WAYBILL, WAYBILL_CANCEL, effects_of
 from models.fulfilment import Claim, Stage, WaitingOn, hold_on
 from models.order import Order, find_order
 from models.production import WorkOrder, WorkState, work_orders_of
-from models.timeline import EventKind, note
+from models.timeline import EventKind, note, timeline
 from tasks.outside import platforms
 from tasks.step import outward
 from tasks.telling import tell_once
@@ -39,15 +39,16 @@ async def call_back_if_cancelled(claim: Claim) -> None:
     order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
     if order.cancel_requested_at is None:
         return
-    told = {e.kind: e for e in await in_transaction(lambda session: effects_of(session, claim.order_id))}
-    under_way = [e.lease_until for e in told.values() if e.lease_until is not None and e.lease_until > utcnow()]
+    told = await in_transaction(lambda session: effects_of(session, claim.order_id))
+    mine = {e.kind for e in told if e.fulfilment_id == claim.fulfilment_id}
+    under_way = [e.lease_until for e in told if e.lease_until is not None and e.lease_until > utcnow()]
     if under_way:  # a call of an interrupted worker may still arrive: let it arrive, then call it back
         raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后取消", max(under_way))
     works = await in_transaction(lambda session: work_orders_of(session, claim.fulfilment_id))
     for work in works:
         if work.state not in (WorkState.CALLED_BACK.value, WorkState.COMPLETED.value, WorkState.FAILED.value):
             await call_back_work_order(claim, work, order.cancel_reason)
-    if "waybill" in told:
+    if WAYBILL.name in mine:
         await call_back_waybill(claim)
     await in_transaction(lambda session: finish(session, claim, order, utcnow()))
 
@@ -63,6 +64,8 @@ async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str) -> No
 
     def settle(session: Session, answer: dict[str, Any] | None) -> None:
         hold_on(session, claim)
+        if _known_as_called_back(session, claim, work.work_order_no):
+            return
         row = session.get_one(WorkOrder, work.id, with_for_update=True)
         stopped = bool(answer and answer["stopped"])
         if stopped:
@@ -91,6 +94,8 @@ async def call_back_waybill(claim: Claim) -> None:
         return {"cancelled": await carrier.cancel_waybill(request.decode())}
 
     def settle(session: Session, answer: dict[str, Any] | None) -> None:
+        if _known_as_called_back(session, claim, claim.fulfilment_no):
+            return
         cancelled = bool(answer and answer["cancelled"])
         if not cancelled:
             how = "联系快递拦截"
@@ -108,6 +113,12 @@ async def call_back_waybill(claim: Claim) -> None:
         call,
         settle,
     )
+
+
+def _known_as_called_back(session: Session, claim: Claim, what: str) -> bool:
+    """Whether the answer to calling this back is in the timeline: a repeat after a crash settles it again."""
+    happened = timeline(session, claim.order_id)
+    return any(e.kind == EventKind.CALLED_BACK.value and e.detail.get("what") == what for e in happened)
 
 
 async def ask_for_cancellation(order_no: str, reason: str, who: str) -> str:

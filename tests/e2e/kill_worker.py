@@ -1,0 +1,120 @@
+"""Workers without Prefect that may be killed: each is a process of its own, forked from one that has imported all.
+
+    with kill_workers() as workers:
+        status = workers.run(home.environment, kill_at="called:waybill")    # -9: it died there
+        status = workers.run(home.environment)                              # 0: nothing is left to do
+
+A worker pulls every channel if asked, then carries what is ready until all that is left waits for the outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+#: Seconds that one outward call may take here, so that a platform that hangs costs a test little.
+CALL_SECONDS = 1.5
+#: A worker that is not done by then gives up with status 3.
+LONGEST = 30.0
+
+_STILL_MOVING = (
+    "SELECT count(*) FROM fulfilment WHERE ready_at IS NOT NULL"
+    " AND (ready_at < now() + '0.5 s' OR (waiting_on = 'production' AND :factory))"
+)
+
+
+@dataclass
+class KillWorkers:
+    """The process that forks workers, seen from the test."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, environment: Mapping[str, str], *, kill_at: str = "", pull: bool = True, factory: bool = True) -> int:
+        """Run one worker to its end: its exit status, or minus the signal that killed it.
+
+        `pull`: it reads the channels first. `factory`: it stays until nothing is in production any more.
+        """
+        assert self.process.stdin is not None and self.process.stdout is not None
+        wanted = {
+            "environment": {**environment, "ORDERLOOM_KILL_AT": kill_at},
+            "pull": pull,
+            "factory": factory,
+        }
+        print(json.dumps(wanted), file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+
+@contextmanager
+def kill_workers() -> Iterator[KillWorkers]:
+    """Start the process that forks workers; end it afterwards."""
+    command = [sys.executable, "-m", "tests.e2e.kill_worker"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield KillWorkers(process)
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()  # the end of its work
+        process.wait(10)
+
+
+def _serve() -> None:
+    """Read wishes, fork a worker for each, answer with how it ended."""
+    import integrations.http
+
+    integrations.http.TOTAL_TIMEOUT = CALL_SECONDS  # before any platform's module takes it over
+    import tests.bare  # noqa: F401
+
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _live(wanted)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _live(wanted: dict[str, Any]) -> None:
+    """A worker's whole life. Does not return."""
+    from models.settings import settings
+
+    os.environ.update(wanted["environment"])
+    settings.cache_clear()
+    try:
+        status = asyncio.run(_work(wanted["pull"], wanted["factory"]))
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    os._exit(status)
+
+
+async def _work(pull: bool, factory: bool) -> int:
+    from sqlalchemy import text
+
+    from models.database import in_transaction
+    from tests import bare
+
+    until = time.monotonic() + LONGEST
+    if pull:
+        await bare.pull_all()
+    while time.monotonic() < until:
+        await bare.sweep(lane=f"bare-{os.getpid()}")
+        moving = await in_transaction(
+            lambda session: session.connection().execute(text(_STILL_MOVING), {"factory": factory}).scalar_one()
+        )
+        if not moving:
+            return 0
+        await asyncio.sleep(0.05)
+    return 3
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,140 @@
+"""What must be true when an order has gone all the way: everything told once, seen from the platforms and the book."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from models.checks import check
+from models.database import transact, utcnow
+from models.fulfilment import Stage
+from models.order import Order
+from models.parcel import Parcel, parcel_of
+from models.production import WorkOrder, work_orders_of
+from models.timeline import EventKind, timeline
+from tests.house import House
+from tests.orders import fulfilment_of
+
+#: How each channel counts the shipping notices that it takes.
+NOTICES = {
+    "shopify": ("shopify", "fulfillmentCreate"),
+    "wechat_shop": ("wechat_shop", "order/delivery/send"),
+    "douyin": ("douyin", "order.logisticsAdd"),
+}
+#: Platforms that know no key: here even a repeat that they would refuse is one too many.
+WITHOUT_KEY = (*NOTICES.values(), ("aliyun", "SendSms"))
+
+_ONCE = (
+    EventKind.RECEIVED,
+    EventKind.PAYMENT_VERIFIED,
+    EventKind.RESERVED,
+    EventKind.APPROVED,
+    EventKind.PRODUCED,
+    EventKind.WAYBILL_CREATED,
+    EventKind.SHIPPED,
+    EventKind.NOTIFIED,
+)
+
+
+def assert_shipped_once(home: House, orders: Sequence[Order]) -> None:
+    """Each order has left: one batch, one waybill, one shipping notice, one message, and one row of each kind."""
+    for order in orders:
+        fulfilment = fulfilment_of(order)
+        number = f"{order.order_no}-{fulfilment.number}"
+        assert fulfilment.stage == Stage.SHIPPED.value, f"{number}: {fulfilment.waiting_on} {fulfilment.waiting_why}"
+        assert home.effects("sf", "create_waybill").get(number) == 1
+        assert home.effects("aliyun", "SendSms").get(f"{number}-shipped") == 1
+        waybill_no = _parcel(order).waybill_no
+        assert _of_waybill(home.effects(*NOTICES[order.channel]), waybill_no) == [1]
+        works = work_orders(order)
+        released = home.effects("mes", "release")
+        assert [released.get(work.work_order_no) for work in works] == [1] * len(works)
+        happened = events(order)
+        assert {kind: happened[kind] for kind in _ONCE} == dict.fromkeys(_ONCE, 1)
+        assert happened[EventKind.RELEASED] == bool(works)
+    assert_nothing_twice(home)
+
+
+def assert_cancelled_before_it_left(home: House, order: Order) -> None:
+    """The order has ended without a parcel: what was out is called back, and nothing of it is promised any more."""
+    fulfilment = fulfilment_of(order)
+    assert fulfilment.stage == Stage.CANCELLED.value, f"{fulfilment.waiting_on} {fulfilment.waiting_why}"
+    number = f"{order.order_no}-{fulfilment.number}"
+    assert f"{number}-shipped" not in home.effects("aliyun", "SendSms")
+    asked = home.effects("sf", "create_waybill").get(number, 0)
+    assert home.effects("sf", "cancel_waybill").get(number, 0) == asked
+    happened = events(order)
+    assert happened[EventKind.CANCELLED] == 1
+    assert happened[EventKind.SHIPPED] == happened[EventKind.NOTIFIED] == 0
+    assert balance(order) == {}
+    assert_nothing_twice(home)
+
+
+def assert_nothing_twice(home: House) -> None:
+    """No key took effect twice on any platform, no notice or message was even tried twice; the ledger adds up."""
+    for counted in home.sandbox.world.counts():
+        assert counted["keys_twice"] == 0, counted
+        if (counted["platform"], counted["operation"]) in WITHOUT_KEY:
+            assert counted["deliveries"] == counted["keys"], counted
+    assert transact(_items_off_the_ledger) == []
+    assert transact(lambda session: [v for v in check(session, utcnow()) if v.severity == "error"]) == []
+
+
+def events(order: Order) -> Counter[str]:
+    """How many rows of each kind the order's timeline has."""
+    return Counter(row.kind for row in transact(lambda session: timeline(session, order.id or 0)))
+
+
+def work_orders(order: Order) -> list[WorkOrder]:
+    """The work orders of the order's only fulfilment."""
+    fulfilment = fulfilment_of(order)
+    return transact(lambda session: work_orders_of(session, fulfilment.id or 0))
+
+
+def balance(order: Order) -> dict[str, tuple[int, int]]:
+    """By SKU: what the order's movements have come to (on hand, reserved), where that is not nothing."""
+    rows = transact(
+        lambda session: (
+            session.connection()
+            .execute(
+                text(
+                    "SELECT sku, sum(on_hand_change)::bigint, sum(reserved_change)::bigint FROM stock_movement"
+                    " WHERE fulfilment_id = :id GROUP BY sku"
+                    " HAVING sum(on_hand_change) <> 0 OR sum(reserved_change) <> 0"
+                ),
+                {"id": fulfilment_of(order).id},
+            )
+            .all()
+        )
+    )
+    return {sku: (on_hand, reserved) for sku, on_hand, reserved in rows}
+
+
+def _parcel(order: Order) -> Parcel:
+    fulfilment = fulfilment_of(order)
+    found = transact(lambda session: parcel_of(session, fulfilment.id or 0))
+    assert found is not None
+    return found
+
+
+def _of_waybill(effects: dict[str, int], waybill_no: str) -> list[int]:
+    return [count for key, count in effects.items() if key.endswith(f":{waybill_no}")]
+
+
+def _items_off_the_ledger(session: Session) -> list[tuple[str, int, int]]:
+    """Items whose counters are not the sums of their movements, or whose reserved is not the sum of what is held."""
+    rows = session.connection().execute(
+        text("""
+        SELECT i.sku, i.on_hand, i.reserved FROM stock_item i
+        LEFT JOIN (SELECT warehouse, sku, sum(on_hand_change) AS on_hand, sum(reserved_change) AS reserved
+                   FROM stock_movement GROUP BY 1, 2) m USING (warehouse, sku)
+        LEFT JOIN (SELECT warehouse, sku, sum(quantity) AS held FROM reservation
+                   WHERE state = 'held' GROUP BY 1, 2) r USING (warehouse, sku)
+        WHERE i.on_hand <> COALESCE(m.on_hand, 0) OR i.reserved <> COALESCE(m.reserved, 0)
+           OR i.reserved <> COALESCE(r.held, 0)
+        """)
+    )
+    return [(sku, on_hand, reserved) for sku, on_hand, reserved in rows]

@@ -1,0 +1,103 @@
+"""Orders for tests: baskets of the history, of the kind that a test needs, placed on the sandbox's platforms.
+
+placed = place(home, Kind.MADE, "shopify", 3)   # ids on the platform, in the order they were placed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+
+from sqlmodel import Session, col, select
+
+from integrations.sandbox import replay
+from integrations.sandbox.baskets import Flaw, pet_answers
+from integrations.sandbox.history import HistoricOrder, customers, orders
+from models.database import transact, utcnow
+from models.fulfilment import Fulfilment, fulfilments_of
+from models.order import Order
+from models.recipe import STARTER, NoRecipe, Recipe, choose, read_profile
+from models.settings import PolicySettings
+from tests.house import House
+
+REVIEW_OVER_FEN = PolicySettings().review_over_fen
+CHANNELS = ("shopify", "wechat_shop", "douyin")
+
+
+class Kind(StrEnum):
+    """What makes an order interesting."""
+
+    STOCKED = "stocked"  # everything is on the shelf, nobody looks at it
+    MADE = "made"  # a line is made to order from a usual recipe, nobody looks at it
+    COSTLY = "costly"  # all on the shelf, above the sum from which a nutritionist decides
+
+
+def place(
+    home: House,
+    kind: Kind = Kind.STOCKED,
+    channel: str = "shopify",
+    count: int = 1,
+    *,
+    paid: bool = True,
+    flaw: Flaw | None = None,
+) -> list[str]:
+    """Place the next `count` baskets of this kind; their ids on the platform."""
+    world, now = home.sandbox.world, utcnow()
+    with world.transaction():
+        return [
+            replay.place(world, channel, order, customers()[order.customer_id], now, paid=paid, flaw=flaw)
+            for order in (next(_next(kind)) for _ in range(count))
+        ]
+
+
+@cache
+def _next(kind: Kind) -> Iterator[HistoricOrder]:
+    """The baskets of one kind, each once, so that no two orders of a test run share a basket."""
+    return (order for order in orders() if _kind(order) is kind)
+
+
+def _kind(order: HistoricOrder) -> Kind | None:
+    costly = order.total_fen > REVIEW_OVER_FEN
+    if all(line.pet is None for line in order.lines):
+        return Kind.COSTLY if costly else Kind.STOCKED
+    return None if costly or _needs_a_look(order) else Kind.MADE
+
+
+def _needs_a_look(order: HistoricOrder) -> bool:
+    """Whether one of its pets gets a special recipe, or none."""
+    pets = customers()[order.customer_id].pets
+    now = utcnow()
+    profiles = [pet_answers(pets[line.pet], now - order.placed_at) for line in order.lines if line.pet is not None]
+    try:
+        return any(choose(read_profile(profile), _starter_recipes()).special for profile in profiles)
+    except NoRecipe:
+        return True
+
+
+@cache
+def _starter_recipes() -> list[Recipe]:
+    return [Recipe(**entry) for entry in json.loads(STARTER.read_text(encoding="utf-8"))["recipes"]]
+
+
+def entered(channel_order_ids: list[str]) -> list[Order]:
+    """The orders in the book under these ids of their platforms, in the order of the ids."""
+
+    def work(session: Session) -> list[Order]:
+        found = session.exec(select(Order).where(col(Order.channel_order_id).in_(channel_order_ids)))
+        by_id = {order.channel_order_id: order for order in found}
+        return [by_id[wanted] for wanted in channel_order_ids if wanted in by_id]
+
+    return transact(work)
+
+
+def fulfilment_of(order: Order) -> Fulfilment:
+    """The order's only fulfilment, as it is now."""
+
+    def work(session: Session) -> Fulfilment:
+        assert order.id is not None
+        (only,) = fulfilments_of(session, order.id)
+        return only
+
+    return transact(work)
