@@ -21,7 +21,7 @@ def open_book(session: Session, now: datetime) -> bool:
     """Furnish an empty order book; one that has a warehouse is left as it is (False)."""
     if session.exec(select(Warehouse.code)).first() is not None:
         return False
-    session.add(WAREHOUSE.model_copy())
+    session.add(Warehouse(**WAREHOUSE.model_dump()))  # a copy would share the first book's session state
     save_products(
         session,
         [
