@@ -95,12 +95,14 @@ def read_profile(profile: dict[str, Any]) -> Pet:
     if missing:
         raise ProfileIncomplete(missing)
     answer = profile["allergens"]
+    if str(answer).strip().lower() in NO_ALLERGY:
+        answer = []
     names = answer if isinstance(answer, list) else re.split(r"[,\uff0c\u3001;\uff1b/|\n]", str(answer))
-    allergens = (str(name).strip().lower().removeprefix("对").removesuffix("过敏") for name in names)
+    allergens = [name for name in (str(name).strip().lower() for name in names) if name and name not in NO_ALLERGY]
     return Pet(
         species=_code(SPECIES, str(profile["species"])),
         staple=_code(STAPLES, str(profile["staple_preference"])),
-        allergens=frozenset(_code(ALLERGENS, name) for name in allergens if name and name not in NO_ALLERGY),
+        allergens=frozenset(_code(ALLERGENS, name.removeprefix("对").removesuffix("过敏")) for name in allergens),
     )
 
 

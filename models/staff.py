@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Field, Session, SQLModel, select
 
+from models.quality import plain
 from models.table import moment, sealed
 
 #: How long a sign-in lasts without being renewed.
@@ -52,7 +53,7 @@ def set_password(session: Session, name: str, role: str, password: str, now: dat
 
 def sign_in(session: Session, name: str, password: str, now: datetime) -> str | None:
     """A fresh cookie value for this person, or None. Takes as long for unknown names as for wrong passwords."""
-    account = session.get(Staff, name)
+    account = session.get(Staff, name) if plain(name) else None
     salt, expected = (account.salt, account.digest) if account else (b"0" * 16, b"0" * 64)
     right = hmac.compare_digest(_digest(password, bytes(salt)), bytes(expected))
     if account is None or not right or account.disabled_at is not None:
@@ -92,6 +93,7 @@ def disable(session: Session, name: str, now: datetime) -> bool:
 def _end_sign_ins(session: Session, name: str) -> None:
     for row in session.exec(select(SignIn).where(SignIn.name == name)):
         session.delete(row)
+    session.flush()
 
 
 def _digest(password: str, salt: bytes) -> bytes:
