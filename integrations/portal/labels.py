@@ -1,0 +1,70 @@
+"""What the pages call things that have no word elsewhere yet."""
+
+from __future__ import annotations
+
+from models import explain_words
+from models.effect import EffectState
+from models.explain_facts import happened, teller
+from models.order_page import EventView
+from models.timeline import EventKind, OrderEvent
+from models.wording import CHANNEL_WORDS, say
+
+PET = {
+    "species": "物种",
+    "breed": "品种",
+    "birth_date": "生日",
+    "weight_kg": "体重(kg)",
+    "activity_level": "活动量",
+    "staple_preference": "主食偏好",
+    "allergens": "过敏原",
+    "neutered": "绝育",
+    "body_condition": "体况",
+    "health_notes": "健康备注",
+}
+EFFECT_STATES = {
+    EffectState.CALLING: "进行中",
+    EffectState.INTENDED: "待发出",
+    EffectState.UNCLEAR: "不确定,会先问",
+    EffectState.DONE: "已完成",
+    EffectState.REFUSED: "被拒绝",
+    EffectState.GIVEN_UP: "请人工确认",
+}
+PLATFORM_STATUS = {
+    "awaiting_payment": "待付款",
+    "held": "平台冻结",
+    "to_ship": "待发货",
+    "part_shipped": "部分发货",
+    "shipped": "已发货",
+    "complete": "已完成",
+    "cancelled": "已取消",
+    "refunded": "已退款",
+    "unknown": "未知",
+}
+RESERVATIONS = {"held": "已预留", "consumed": "已出库", "released": "已释放"}
+
+_OUTSIDE = {"mes": "工厂", "carrier": "快递"}
+
+
+def actor(name: str) -> str:
+    """Who did it: a person or a step by name, a platform in words."""
+    outside = name.removeprefix("platform:")
+    return name if outside == name else _OUTSIDE.get(outside, say(CHANNEL_WORDS, outside))
+
+
+def event_words(event: EventView) -> str:
+    """One row of the timeline as a sentence."""
+    detail = dict(event.detail)
+    if event.kind == EventKind.ROUTE_REPORTED:
+        detail["state"] = parcel(str(detail.get("state", "")))
+    row = OrderEvent(order_id=0, at=event.at, actor=event.actor, kind=event.kind, detail=detail)
+    return happened(row, teller("zh"))
+
+
+def effect_kind(name: str) -> str:
+    """What was told to the outside."""
+    return explain_words.EFFECT_KINDS.get(name, (name, name))[0]
+
+
+def parcel(state: str) -> str:
+    """Where a parcel is."""
+    return explain_words.PARCELS.get(state, (state, state))[0]

@@ -1,0 +1,57 @@
+"""`/orders/{order_no}`: everything about one order, with why it is not moving on top."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from sqlmodel import Session
+from starlette.responses import RedirectResponse, Response
+
+from integrations.portal import labels
+from integrations.portal.people import Visit, page
+from integrations.portal.review_pages import VERDICTS, run_link
+from models import explain_words
+from models.explain import explain
+from models.fulfilment import Stage
+from models.order import OrderUnknown
+from models.order_page import order_page
+
+#: The line of an explanation after which it speaks of the present; what was before is in the timeline.
+NOW = "现在:"
+
+
+@page
+def order(visit: Visit, session: Session) -> Response:
+    """The page of one order; also by the channel's own number. 404 with what we know of a number that is none."""
+    asked = visit.request.path_params["order_no"]
+    told = explain(session, asked, visit.now, "zh")
+    try:
+        shown = order_page(session, told.order_no)
+    except OrderUnknown:
+        response = visit.render(session, "no_order.html", {"asked": asked[:80], "lines": told.lines})
+        response.status_code = 404
+        return response
+    if shown.order_no != asked:
+        return RedirectResponse(path_of(shown.order_no), 303)
+    now = told.lines.index(NOW) + 1 if NOW in told.lines else 0
+    unfinished = any(not Stage(part.stage).final for part in shown.fulfilments)
+    values = {
+        "order": shown,
+        "explanation": told.lines[now:],
+        "labels": labels,
+        "explain_words": explain_words,
+        "open_holds": [hold for hold in shown.holds if hold.released_at is None],
+        "past_holds": [hold for hold in shown.holds if hold.released_at is not None],
+        "events": [(event, labels.event_words(event), labels.actor(event.actor)) for event in reversed(shown.events)],
+        "unfinished": unfinished,
+        "can_cancel": unfinished and shown.cancel_requested_at is None,
+        "base": path_of(shown.order_no),
+        "run_link": run_link,
+        "verdicts": VERDICTS,
+    }
+    return visit.render(session, "order.html", values)
+
+
+def path_of(order_no: str) -> str:
+    """The path of an order's page."""
+    return f"/orders/{quote(order_no, safe='')}"

@@ -1,0 +1,56 @@
+"""The public application: webhooks, tracking pages, and whether we are well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from integrations import http
+from integrations.portal.guard import Guard
+from integrations.portal.rendering import HERE, answer_errors
+from integrations.portal.tracking import Tracking
+from integrations.portal.webhooks import MesWebhook
+from models.database import in_transaction
+
+HEALTH_SECONDS = 3.0
+
+
+async def health(request: Request) -> Response:
+    """200 when the database answers within 3 s, else 503."""
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            await in_transaction(lambda session: session.connection().execute(text("SELECT 1")).scalar())
+    except Exception as error:
+        return JSONResponse({"ok": False, "error": type(error).__name__}, 503)
+    return JSONResponse({"ok": True})
+
+
+def make_public() -> ASGIApp:
+    """The application for customers and platforms."""
+    client = http.client()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await client.aclose()
+
+    app = Starlette(
+        routes=[
+            Route("/webhooks/mes", MesWebhook(client).take, methods=["POST"]),
+            Route("/t/{token}", Tracking().show),
+            Route("/healthz", health),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ],
+        lifespan=lifespan,
+    )
+    answer_errors(app, home="")
+    return Guard(app)

@@ -1,0 +1,42 @@
+"""The staff application: the board, orders, reviews and quarantine, for people with an account."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from integrations.portal import board_page, help_page, order_actions, order_detail, quarantine_page, review_pages
+from integrations.portal.guard import Guard
+from integrations.portal.rendering import HERE, answer_errors
+from integrations.portal.sign_in import SignIn, sign_out
+
+#: The names that the staff pages are known by; any other Host header is refused.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
+    """The application for staff, on these host names only."""
+    signing_in = SignIn()
+    app = Starlette(
+        routes=[
+            Route("/sign-in", signing_in.show, methods=["GET"]),
+            Route("/sign-in", signing_in.take, methods=["POST"]),
+            Route("/sign-out", sign_out, methods=["POST"]),
+            Route("/", board_page.board, methods=["GET"]),
+            Route("/orders/{order_no}", order_detail.order, methods=["GET"]),
+            Route("/orders/{order_no}/wake", order_actions.look_now, methods=["POST"]),
+            Route("/orders/{order_no}/cancel", order_actions.cancel, methods=["POST"]),
+            Route("/orders/{order_no}/release", order_actions.release_hold, methods=["POST"]),
+            Route("/reviews", review_pages.reviews, methods=["GET"]),
+            Route("/reviews/{case_id:int}", review_pages.decide, methods=["POST"]),
+            Route("/quarantine", quarantine_page.quarantine, methods=["GET"]),
+            Route("/help", help_page.explain_words, methods=["GET"]),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ]
+    )
+    answer_errors(app, home="/")
+    return Guard(app, hosts)
