@@ -25,8 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from prefect import get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from sqlalchemy import text
 from sqlmodel import Session, select
 
@@ -35,8 +36,8 @@ from deployments.deploy import deploy
 from models.database import transact, utcnow
 from models.order import Order
 from models.review import CaseState, ReviewCase, Verdict, decide
-from tests.benchmarks.report import Options, run
-from tests.benchmarks.stage import Stage, say, stage
+from tests.benchmarks.report import Options, run, say
+from tests.benchmarks.stage import Stage, stage
 
 RIVAL = Pool("rival", "process", 2, "the stock process worker, two processes at a time")
 ENTRIES = [
@@ -241,18 +242,18 @@ async def _run_all(numbers: list[str]) -> None:
             )
             for number in numbers
         ]
-        for run_ in runs:
-            while not ((await client.read_flow_run(run_.id)).state or _PENDING).is_final():
-                await asyncio.sleep(0.5)
+        for one in runs:
+            await _ended(client, one.id)
 
 
-class _Pending:
-    @staticmethod
-    def is_final() -> bool:
-        return False
+async def _ended(client: PrefectClient, run_id: UUID) -> None:
+    """Wait until a run is over."""
+    while True:
+        state = (await client.read_flow_run(run_id)).state
+        if state is not None and state.is_final():
+            return
+        await asyncio.sleep(0.5)
 
-
-_PENDING = _Pending()
 
 if __name__ == "__main__":
     run("lane", measure)

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ class Options:
     """`quick` fits in five minutes on two slow cores."""
 
     quick: bool
+
+
+def say(sentence: str) -> None:
+    """Progress, on standard error."""
+    print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
 
 def run(name: str, measure: Callable[[Options], dict[str, Any]]) -> None:

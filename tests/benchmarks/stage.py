@@ -29,17 +29,13 @@ from integrations.sandbox.replay import replay
 from integrations.sandbox.world import World
 from models.database import engine_for, transact, utcnow
 from models.privacy import new_key
+from tests.benchmarks.report import say
 from tests.database import TemporaryServer, fresh_database, temporary_server
 from tests.house import living_in
 from tests.prefect import RunningServer, free_port, new_server, talking_to
 
 #: Sandbox seconds per real second: production and delivery take no time of their own in a throughput figure.
 SPEED = 1000.0
-
-
-def say(sentence: str) -> None:
-    """Progress, on standard error."""
-    print(f"{time.strftime('%H:%M:%S')} {sentence}", file=sys.stderr, flush=True)
 
 
 @dataclass
