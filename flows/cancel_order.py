@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 from prefect.states import Completed, State
 
-from flows.fulfil_order import fulfil_order
+from flows.fulfil_order import fulfil_by_hand
 from tasks.cancelling import ask_for_cancellation
 from tasks.rerunning import HeldElsewhere
 
@@ -19,7 +19,7 @@ async def cancel_order(order_no: str, reason: str, who: str) -> State:
     """
     sentence = await ask_for_cancellation(order_no, reason, who)
     try:
-        state = await fulfil_order(order_no, f"取消:{reason}")
+        state = await fulfil_by_hand(order_no, f"取消:{reason}")
     except HeldElsewhere:
         return Completed(name="正在取消", message=sentence)
     return Completed(name=state.name or "已取消", message=sentence)

@@ -44,5 +44,5 @@ async def fulfil_order(order_no: str, reason: str = "lane", claim: Claim | None 
 async def fulfil_by_hand(order_no: str, reason: str) -> State:
     """The same steps for every fulfilment of one order, with the same claims; what is held elsewhere is left."""
     claims = await claim_by_hand(order_no, reason)
-    states = [await fulfil_order(claim.order_no, reason, claim) for claim in claims]
+    states = [await fulfil_order(claim.order_no, reason, claim, return_state=True) for claim in claims]
     return summary(order_no, claims, states)

@@ -51,8 +51,10 @@ def _claim(session: Session, order_no: str, reason: str) -> list[Claim]:
 
 
 def summary(order_no: str, claims: Sequence[Claim], states: Sequence[State]) -> State:
-    """One final state for all fulfilments of the order."""
+    """One final state for all fulfilments of the order: that of a run which failed, if one did."""
     if not claims:
         return Completed(name="已结束", message=f"订单 {order_no} 已经结束,没有需要做的。")
+    if failed := next((state for state in states if not state.is_completed()), None):
+        return failed
     names = ";".join(dict.fromkeys(str(state.name) for state in states))
     return Completed(name=names, message=";".join(str(state.message or "") for state in states))
