@@ -27,7 +27,7 @@ from models.fulfilment import Claim, claim_ready  # noqa: E402
 from models.settings import settings  # noqa: E402
 from tasks import review_runs  # noqa: E402
 
-review_runs.get_run_logger = lambda: logging.getLogger("bare")  # type: ignore[assignment]
+review_runs.get_run_logger = lambda: logging.getLogger("bare")  # type: ignore[assignment,misc]
 
 from flows.fulfil_order import fulfil_order  # noqa: E402
 from tasks import intake  # noqa: E402

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: Seconds that one outward call may take here, so that a platform that hangs costs a test little.
-CALL_SECONDS = 1.5
+CALL_SECONDS = 1.0
 #: A worker that is not done by then gives up with status 3.
 LONGEST = 30.0
 

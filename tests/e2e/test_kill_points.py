@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -30,39 +31,44 @@ from tests.orders import Kind, entered, fulfilment_of, place
 
 REPOSITORY = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
-ROUNDS = 80  # more kills than the walk can need
+MOST_KILLS = 40  # more than the walk can need
 
 
-def _calls(name: str) -> Iterator[ast.Call]:
+def _calls(name: str) -> list[ast.Call]:
     """Every call of a function with this name in the product's own sources."""
-    for folder in ("models", "integrations", "tasks", "flows", "deployments"):
-        for file in sorted((REPOSITORY / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
-                    yield node
+    return [call for call in _all_calls() if ast.unparse(call.func).rpartition(".")[2] == name]
+
+
+@cache
+def _all_calls() -> list[ast.Call]:
+    folders = ("models", "integrations", "tasks", "flows", "deployments")
+    files = [file for folder in folders for file in sorted((REPOSITORY / folder).rglob("*.py"))]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
 def _points() -> list[str]:
-    """The fault points as the sources name them; those around an effect once for each kind that is told."""
+    """The fault points in the order of the sources; those around an effect once for each kind that is told."""
     kinds = sorted({getattr(effect, ast.unparse(call.args[1])).name for call in _calls("tell_once")})
     points = []
     for call in _calls("point"):
-        (name,) = call.args
-        template = ast.unparse(name).strip("f'\"")
+        template = ast.unparse(call.args[0]).strip("f'\"")
         points += [template.replace("{kind.name}", kind) for kind in kinds] if "{" in template else [template]
-    return sorted(points)
+    return points
 
 
-def _of_cancelling(point: str) -> bool:
-    return point.endswith("_cancel")
+def _by_effect() -> dict[str, list[str]]:
+    """The points around each kind of effect; under "" those that every order passes."""
+    groups: dict[str, list[str]] = {}
+    for point in _points():
+        if not point.startswith("review_"):
+            groups.setdefault(point.partition(":")[2], []).append(point)
+    return groups
 
 
-def _of_prefect(point: str) -> bool:
-    return point.startswith("review_")
-
-
-LIFE = [point for point in _points() if not _of_cancelling(point) and not _of_prefect(point)]
-CANCELLING = [point for point in _points() if _of_cancelling(point)]
+POINTS = _by_effect()
+LIFE = sorted(kind for kind in POINTS if not kind.endswith("_cancel"))
+CANCELLING = sorted(kind for kind in POINTS if kind.endswith("_cancel"))
 
 
 @pytest.fixture(scope="module")
@@ -79,28 +85,32 @@ def workers() -> Iterator[KillWorkers]:
         yield forking
 
 
-def test_the_sources_name_the_fault_points_that_are_tried_here() -> None:
-    assert len(LIFE) >= 20
-    assert len(CANCELLING) == 8
-    assert not [point for point in _points() if "{" in point]
+def test_every_kind_of_effect_has_four_places_to_die_at() -> None:
+    around = {kind: [point.partition(":")[0] for point in points] for kind, points in POINTS.items() if kind}
+    assert around == {
+        kind: ["before_intent", "intended", "called", "recorded"]
+        for kind in ("production_cancel", "production_release", "ship_notice", "sms", "waybill", "waybill_cancel")
+    }
 
 
-@pytest.mark.parametrize("point", LIFE)
-def test_a_kill_on_the_way_to_the_customer_tells_nothing_twice(home: House, workers: KillWorkers, point: str) -> None:
-    # given orders of every channel, one of them made to order, and a worker that dies at the point
+@pytest.mark.parametrize("kind", LIFE)
+def test_kills_on_the_way_to_the_customer_tell_nothing_twice(home: House, workers: KillWorkers, kind: str) -> None:
+    # given orders of every channel, one of them made to order, and workers that die at each of the points in turn
     ids = _one_on_each_channel(home)
-    assert workers.run(home.environment, kill_at=point) == KILLED
-    # when leases and claims are over and another worker goes on
-    _let_time_pass()
-    assert workers.run(home.environment) == 0
+    for point in POINTS[kind]:
+        missing = len(entered(ids)) < len(ids)
+        assert workers.run(home.environment, kill_at=point, pull=missing) == KILLED, point
+        _let_time_pass()
+    # when a worker lives
+    assert workers.run(home.environment, pull=False) == 0
     # then each order has left once, and everybody was told once
     orders = entered(ids)
     assert len(orders) == 3
     assert_shipped_once(home, orders)
 
 
-@pytest.mark.parametrize("point", CANCELLING)
-def test_a_kill_while_calling_back_calls_back_once(home: House, workers: KillWorkers, point: str) -> None:
+@pytest.mark.parametrize("kind", CANCELLING)
+def test_kills_while_calling_back_call_back_once(home: House, workers: KillWorkers, kind: str) -> None:
     # given one order at the factory and one with a waybill that its channel has not heard of, both to be cancelled
     ids = [*place(home, Kind.MADE), *place(home, Kind.STOCKED, "douyin")]
     home.sandbox.world.set_fault("douyin", "order.logisticsAdd", "http_429", detail={"retry_after": 600})
@@ -110,10 +120,11 @@ def test_a_kill_while_calling_back_calls_back_once(home: House, workers: KillWor
     assert fulfilment_of(made).waiting_on == WaitingOn.PRODUCTION.value
     assert fulfilment_of(parcelled).waiting_on == WaitingOn.RETRY.value
     transact(lambda session: _cancel(session, [made, parcelled]))
-    # when the worker that calls them back dies at the point
-    assert workers.run(home.environment, kill_at=point) == KILLED
-    _let_time_pass()
-    assert workers.run(home.environment) == 0
+    # when the workers that call them back die at each of the points in turn, and then one lives
+    for point in POINTS[kind]:
+        assert workers.run(home.environment, kill_at=point, pull=False) == KILLED, point
+        _let_time_pass()
+    assert workers.run(home.environment, pull=False) == 0
     _set_speed(home, home.sandbox.world.speed)
     # then both have ended without a parcel on its way, and each was called back once
     for order in (made, parcelled):
@@ -123,25 +134,22 @@ def test_a_kill_while_calling_back_calls_back_once(home: House, workers: KillWor
     assert [called_back[number] for number in works] == [1] * len(works)
     assert events(made)["called_back"] == len(works)
     assert events(parcelled)["called_back"] == 1
-    assert home.effects("sf", "cancel_waybill")[f"{parcelled.order_no}-1"] == 1
 
 
 def test_killed_again_and_again_after_any_transaction_it_still_arrives(home: House, workers: KillWorkers) -> None:
-    # given three orders, and workers that each die after one of their first transactions
+    # given three orders in the book, and workers that each die after one of their first transactions
     ids = _one_on_each_channel(home)
+    assert workers.run(home.environment, kill_at="committed#10") == KILLED
     kills, chance = 0, random.Random(20261122)
-    for _ in range(ROUNDS):
-        status = workers.run(
-            home.environment, kill_at=f"committed#{chance.randint(4, 16)}", pull=not entered(ids) or kills == 0
-        )
+    while len(entered(ids)) < 3 or kills < MOST_KILLS:
         _let_time_pass()
+        status = workers.run(home.environment, kill_at=f"committed#{chance.randint(5, 25)}", pull=len(entered(ids)) < 3)
         if status == 0:
             break
         assert status == KILLED
         kills += 1
     # then the orders got through all the same, and everybody was told once
-    assert kills >= 5
-    assert workers.run(home.environment) == 0
+    assert 5 <= kills < MOST_KILLS
     assert_shipped_once(home, entered(ids))
 
 
@@ -156,8 +164,8 @@ def test_an_answer_that_never_comes_back_is_not_told_again(home: House, workers:
     for platform, operation in NOTICES.values():
         world.set_fault(platform, operation, fault)
     # when workers come back as often as it takes
-    for _ in range(8):
-        assert workers.run(home.environment) == 0
+    for again in range(8):
+        assert workers.run(home.environment, pull=not again) == 0
         orders = entered(ids)
         if all(fulfilment_of(order).waiting_on == WaitingOn.CARRIER.value for order in orders):
             break
