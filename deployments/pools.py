@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
 from deployments.catalogue import Pool
@@ -33,15 +33,17 @@ async def ensure_pool(
     try:
         stored = await client.read_work_pool(pool.name)
     except ObjectNotFound:
-        await client.create_work_pool(
-            WorkPoolCreate(
-                name=pool.name,
-                type=pool.type,
-                description=pool.note,
-                concurrency_limit=pool.limit,
-                base_job_template=template,
-            )
+        wanted_new = WorkPoolCreate(
+            name=pool.name,
+            type=pool.type,
+            description=pool.note,
+            concurrency_limit=pool.limit,
+            base_job_template=template,
         )
+        try:
+            await client.create_work_pool(wanted_new)
+        except ObjectAlreadyExists:  # deploy and workers start at the same time
+            return await ensure_pool(client, pool, root)
         return "created"
     if stored.type != pool.type:
         raise CatalogueError(
