@@ -16,7 +16,10 @@ import threading
 # three routine lines for every step would cost the server a fifth of its time. Prefect reads this when imported.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
+from prefect.settings import PREFECT_API_URL
+
 from deployments.dead_runs import process_is_gone
+from deployments.prefect_server import wait_until_healthy
 from flows.fulfilment_lane import fulfilment_lane
 from models import lane as lanes
 from models.database import in_transaction, utcnow
@@ -88,6 +91,8 @@ class LaneThread(threading.Thread):
 
 def main() -> int:
     """`python -m deployments.lane`: 0 when drained or stopped, 1 when the lane broke (the supervisor restarts it)."""
+    if api_url := PREFECT_API_URL.value():
+        wait_until_healthy(api_url)  # the imports above go on while the server starts
     lane = LaneThread()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lane.stop)
