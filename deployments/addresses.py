@@ -97,6 +97,16 @@ def ensure_prefect_database(url: str) -> None:
             raise NoPrefectDatabase(str(parts.username), str(error).strip()) from error
 
 
+def lane_lives(url: str, pid: int) -> bool:
+    """Whether the process `pid` has entered the order book as a lane; False while the database is away."""
+    try:
+        with closing(_connect(make_url(url))) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT FROM lane WHERE pid = %s AND ended_at IS NULL", (pid,))
+            return bool(cursor.rowcount)
+    except psycopg2.Error:
+        return False
+
+
 def _connect(url: URL) -> psycopg2.extensions.connection:
     arguments = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
     connection = psycopg2.connect(**arguments, connect_timeout=10, application_name="orderloom start")

@@ -24,7 +24,7 @@ LARGEST = 10**12
 _YES, _NO = ("1", "true", "yes", "是"), ("0", "false", "no", "否", "")
 
 
-class CataloguesWrong(Exception):
+class CatalogueWrong(Exception):
     """The file cannot be loaded; one sentence per bad row. Nothing was changed."""
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -64,18 +64,18 @@ class Changes:
 
 
 def read_catalogue(file: Path) -> list[CatalogueRow]:
-    """The rows of the file. Raises `CataloguesWrong` naming every bad row."""
+    """The rows of the file. Raises `CatalogueWrong` naming every bad row."""
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 named = ", ".join(missing)
-                raise CataloguesWrong([tell(f"缺少列:{named}", f"columns missing: {named}")])
+                raise CatalogueWrong([tell(f"缺少列:{named}", f"columns missing: {named}")])
             numbered = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         said = tell("文件不是 UTF-8:请另存为「CSV UTF-8」", "the file is not UTF-8: save it as CSV UTF-8")
-        raise CataloguesWrong([said]) from error
+        raise CatalogueWrong([said]) from error
     problems: list[str] = []
     rows: list[CatalogueRow] = []
     seen: dict[tuple[str, str], int] = {}
@@ -89,7 +89,7 @@ def read_catalogue(file: Path) -> list[CatalogueRow]:
     if not numbered:
         problems.append(tell("文件里没有商品", "the file has no products"))
     if problems:
-        raise CataloguesWrong(problems)
+        raise CatalogueWrong(problems)
     return rows
 
 
@@ -131,7 +131,7 @@ def _read_row(raw: dict[str, str]) -> tuple[list[str], CatalogueRow | None]:
 def load(session: Session, rows: Sequence[CatalogueRow], now: datetime, *, dry_run: bool) -> Changes:
     """Bring products and stock to what the rows say, in the caller's transaction; `dry_run` only tells.
 
-    Raises `CataloguesWrong` when a count is below what is promised to orders.
+    Raises `CatalogueWrong` when a count is below what is promised to orders.
     """
     known = products(session, [row.product.sku for row in rows])
     wanted = {row.product.sku: row.product for row in rows}
@@ -143,7 +143,7 @@ def load(session: Session, rows: Sequence[CatalogueRow], now: datetime, *, dry_r
     counts = [_count(session, row) for row in rows if row.on_hand is not None]
     problems = [one.problem for one in counts if one.problem]
     if problems:
-        raise CataloguesWrong(problems)
+        raise CatalogueWrong(problems)
     moving = [one for one in counts if one.difference]
     lines += [
         tell(

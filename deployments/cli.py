@@ -47,12 +47,25 @@ def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
         if lang not in ("zh", "en"):
             raise typer.BadParameter(tell("只有 zh 和 en", "zh or en"))
         os.environ["ORDERLOOM_LANGUAGE"] = lang
-    from models.settings import settings
+    from models.settings import settings, settings_file
 
     settings.cache_clear()
-    config = settings()
+    try:
+        config = settings()
+    except ValueError as error:  # pydantic's and the TOML reader's errors are both
+        raise SettingsWrong(settings_file(), error) from error
     os.environ["ORDERLOOM_LANGUAGE"] = config.language
     return config
+
+
+class SettingsWrong(Exception):
+    """The settings file or an `ORDERLOOM_…` variable cannot be read."""
+
+    def __init__(self, file: Path, error: ValueError) -> None:
+        kinds: list[Any] = getattr(error, "errors", list)()
+        places = "\n".join(f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in kinds) or f"  {error}"
+        super().__init__(f"设置有误,请改正 {file} 或对应的 ORDERLOOM_ 环境变量:\n{places}")
+        self.english = f"The settings are wrong; correct {file} or the ORDERLOOM_ variable:\n{places}"
 
 
 @app.command(help=tell("启动全部服务(在后台);已停止的从上次的地方继续。", "Start everything, in the background."))
@@ -172,28 +185,30 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not _is_foreseen(error):
+        said = _sentence(error)
+        if said is None:
             raise
-        typer.echo(explain_error(error), err=True)
+        typer.echo(said, err=True)
         sys.exit(1)
 
 
-def _is_foreseen(error: Exception) -> bool:
-    """Whether the error says itself what to do. Looked up by name, so that nothing is imported for it."""
-    named = {kind.__name__ for kind in type(error).__mro__}
-    return bool(named & _FORESEEN) or hasattr(error, "english")
+def _sentence(error: Exception) -> str | None:
+    """What to tell of a foreseeable error, None for others. Known by name: nothing is imported for it."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if hasattr(error, "english") or kinds & SAY_IT_THEMSELVES:
+        return explain_error(error)
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "ProgrammingError" in kinds:
+        todo = tell("数据库结构不是最新:先 `orderloom up`。", "The database's schema is old: run `orderloom up` first.")
+        return f"{todo} ({first})"
+    if kinds & {"OperationalError", "OSError"}:
+        todo = tell("请运行 `orderloom doctor` 看哪里不对。", "Run `orderloom doctor` to see what is wrong.")
+        return f"{first}\n{todo}"
+    return None
 
 
-_FORESEEN = frozenset(
-    {
-        "DatabaseMissing",
-        "OrderUnknown",
-        "PrivacyKeyMissing",
-        "SettingsWrong",
-        "CataloguesWrong",
-        "OSError",
-    }
-)
+#: Errors whose words are for the reader in both languages.
+SAY_IT_THEMSELVES = frozenset({"DatabaseMissing", "OrderUnknown", "PrivacyKeyMissing", "CatalogueWrong"})
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import httpx
 import psutil
@@ -34,6 +34,8 @@ from integrations.sandbox.opening import open_book
 from models.database import transact, utcnow
 from models.settings import Settings, settings
 from models.staff import Staff, set_password
+
+Result = TypeVar("Result")
 
 #: Afterwards one more order every so many seconds, so that there is life to watch.
 TRICKLE_SECONDS = 20.0
@@ -115,7 +117,8 @@ class Demo:
             )
             if not self._wait_for(view, ["migrate", "sandbox"]):
                 return 0
-            self._open()
+            patiently(self._furnish)
+            patiently(self._begin)
             if not self._wait_for(view, list(self.stack.supervisor.watched)):
                 return 0
             people = DemoPeople(self._prefect, self._is_behind, self.options.leave_reviews)
@@ -133,8 +136,8 @@ class Demo:
         view.show_start(self.stack.supervisor.watched)
         return True
 
-    def _open(self) -> None:
-        """Furnish an empty book, make the accounts, and let the customers begin. Raises `RealShop`."""
+    def _furnish(self) -> None:
+        """Furnish an empty book and make the accounts. Raises `RealShop`."""
         os.environ.update(self.stack.settings_environment())
         settings.cache_clear()
         if transact(_has_real_orders):
@@ -143,6 +146,9 @@ class Demo:
         passwords = {name: self.stack.secrets.password_for(name)[0] for name in PEOPLE}
         self.stack.secrets.save(self.stack.state_dir)
         transact(lambda session: _make_accounts(session, passwords))
+
+    def _begin(self) -> None:
+        """From here on orders are this demo's; the customers begin."""
         self._since = Baseline(transact(last_order_id), self._count_placed(), self._count_twice())
         self._place(self.options.orders, self.options.seconds)
 
@@ -197,9 +203,10 @@ class Demo:
         """Write the summary; 0 when everything is as promised."""
         view.end()
         language = "en" if in_english() else "zh"
-        placed, twice, seconds = self._count_placed(), self._count_twice(), time.time() - self._began
-        summary: dict[str, Any] = transact(
-            lambda session: summarise(session, self._since, placed, twice, seconds, language)
+        seconds = time.time() - self._began
+        placed, twice = patiently(self._count_placed), patiently(self._count_twice)
+        summary = patiently(
+            lambda: transact(lambda session: summarise(session, self._since, placed, twice, seconds, language))
         )
         watched = self.stack.supervisor.watched
         summary["first_shipped_seconds"] = round(self.first_shipped, 1) if self.first_shipped else None
@@ -258,6 +265,18 @@ class Demo:
         where.append((tell("留给你审核的", "left for you to review"), reviews))
         where.append((tell("停止", "stop"), tell("Ctrl-C,数据保留", "Ctrl-C, the data stay")))
         return where
+
+
+def patiently(work: Callable[[], Result], seconds: float = 90.0) -> Result:
+    """What `work` returns, tried again while database or sandbox are away: both may just be starting again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return work()
+        except (DBAPIError, httpx.HTTPError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
 
 
 def _has_real_orders(session: Session) -> bool:

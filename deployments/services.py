@@ -66,7 +66,7 @@ class Program:
         self.name, self.log_file = name, log_file
         self.needs: Sequence[str] = tuple(needs)
         self.command, self._environment = list(command), environment
-        self._is_ready, self._once, self._patience = is_ready, once, patience
+        self.is_ready, self._once, self._patience = is_ready, once, patience
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -93,13 +93,13 @@ class Program:
             return None
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit {status}"
         words = last_words(self.log_file) if status > 0 else ""
-        return f"{how}: {words}" if words else how
+        return f"{how}\n{words}" if words else how
 
     def ready(self) -> bool:
         """A job: it has succeeded. A program: it answers."""
         if self._once:
             return self._process is not None and self._process.poll() == 0
-        return self._is_ready()
+        return self.is_ready()
 
     def pids(self) -> list[int]:
         """The child, while it lives."""

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import psutil
 
-from deployments.addresses import asyncpg_url, demand_ports, ensure_prefect_database, next_free_ports
+from deployments.addresses import asyncpg_url, demand_ports, ensure_prefect_database, lane_lives, next_free_ports
 from deployments.kept_secrets import KeptSecrets, kept_secrets
 from deployments.postgres import EmbeddedPostgres, make_state_dir
 from deployments.prefect_server import PrefectServer, client_environment, server_command, server_environment
@@ -170,16 +170,18 @@ class Stack:
             ready = self._port_answers("sandbox")
             portal = ["--portal-url", self.portal_url]
             services.append(self._program("sandbox", "integrations.sandbox", *options, *portal, is_ready=ready))
+        lane = self._program("lane", "deployments.lane", needs=("migrate",), patience=LANE_PATIENCE)
+        lane.is_ready = lambda: all(lane_lives(self.database_url, pid) for pid in lane.pids())
         return [
             *services,
             self._program("portal", "integrations.portal", needs=("migrate",), is_ready=self._port_answers("portal")),
             self._program(
                 "workers",
                 *("deployments.workers", "--grace", "8"),
-                needs=("migrate", "prefect-server"),
+                needs=("migrate",),
                 patience=WORKERS_PATIENCE,
             ),
-            self._program("lane", "deployments.lane", needs=("migrate", "prefect-server"), patience=LANE_PATIENCE),
+            lane,
         ]
 
     def _program(self, name: str, module: str, *arguments: str, **options: Any) -> Program:

@@ -22,6 +22,7 @@ FIRST_DELAY = 0.5  # seconds
 LONGEST_DELAY = 30.0
 SETTLED_AFTER = 60.0  # a process that lived this long starts again without delay
 LOOK_EVERY = 0.25
+ASK_EVERY = 0.5  # whether a service is ready
 GIVE_UP_AFTER = 3  # ends before a service was ready for the first time
 
 
@@ -70,6 +71,7 @@ class Watched:
     was_ready: bool = False
     started_at: float = 0.0
     due_at: float = 0.0
+    asked_at: float = 0.0  # whether it is ready
     delay: float = FIRST_DELAY
     starts: int = 0
     ends: int = 0
@@ -145,7 +147,10 @@ class Supervisor:
             return self._note_end(one, said, now)
         if now - one.started_at > SETTLED_AFTER:
             one.delay = FIRST_DELAY
-        if not one.ready and one.service.ready():
+        if one.ready or now < one.asked_at + ASK_EVERY:
+            return False
+        one.asked_at = now
+        if one.service.ready():
             one.ready = one.was_ready = True
             if one.seconds_to_ready is None:
                 one.seconds_to_ready = now - self._began
@@ -161,7 +166,7 @@ class Supervisor:
         return True
 
     def _note_end(self, one: Watched, said: str, now: float) -> bool:
-        log.warning("%s ended (%s); next start in %.1f s", one.service.name, said, one.delay)
+        log.warning("%s ended (%s); next start in %.1f s", one.service.name, said.splitlines()[0], one.delay)
         one.running = one.ready = False
         one.ends, one.said = one.ends + 1, said
         one.due_at = now + one.delay
