@@ -49,9 +49,16 @@ def listener(app: ASGIApp, proxies: Sequence[str]) -> Listener:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Ends the process with a sentence when the address cannot be had."""
+    """A socket to listen on. Ends the process with a sentence when the address cannot be had."""
     try:
-        return socket.create_server((host, port))
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+        )[0]
+        # with its protocol named, or asyncio does not turn Nagle's algorithm off and every answer takes 40 ms
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        return listening
     except OSError as error:
         raise SystemExit(
             f"{host}:{port} 用不了({error.strerror}):请停掉占用它的程序,或换一个端口(--port、--staff-port)。"
@@ -99,7 +106,9 @@ def main() -> None:
     )
     parser.add_argument("--parent-pid", type=int, help="stop when this process is gone")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    asyncio.run(serve(parser.parse_args()))
+    options = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvicorn.Config(make_public).get_loop_factory()) as runner:
+        runner.run(serve(options))
 
 
 if __name__ == "__main__":

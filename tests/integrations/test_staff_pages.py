@@ -68,8 +68,8 @@ def test_board_counts_orders_by_stage_and_reason(browser: Browser) -> None:
         an_order_of(order_no, stage="approved", waiting_on="production", **later())
     an_order_of("SH-1003", stage="reserved", waiting_on="review", **later())
     page = browser.get("/").text
-    assert 'href="/?stage=approved&amp;waiting=production"' in page
-    assert 'href="/?stage=reserved&amp;waiting=review"' in page
+    assert 'href="/?stage=approved&amp;waiting=production#list"' in page
+    assert 'href="/?stage=reserved&amp;waiting=review#list"' in page
     assert "<b>3</b><span>进行中</span>" in page
     for number in ("SH-1001", "SH-1002", "SH-1003"):
         assert f'href="/orders/{number}"' in page
