@@ -10,8 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
@@ -100,6 +98,9 @@ def utcnow() -> datetime:
 
 def migrate(url: str) -> None:
     """Bring the database at `url` to the newest schema (Alembic `upgrade head`). Safe to repeat."""
+    from alembic import command  # ten megabytes that only this needs
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["url"] = psycopg2_url(url)
