@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -44,57 +45,70 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     Known orders come first, by id, then new ones by name: two pages at once never wait for each other in a circle.
     """
     skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
-    catalogue = products(session, [sku for sku in skus if plain(sku)])
-    known = _known(session, page)
-    ids = {name: order.id or 0 for name, order in known.items()}
+    names = sorted({_name(order) for order in page if plain(order.channel_order_id)})
+    desk = _Desk(
+        catalogue=products(session, [sku for sku in skus if plain(sku)]),
+        known=_known(session, names),
+        aside=quarantine.among(session, names),
+        now=now,
+    )
+    ids = {name: order.id or 0 for name, order in desk.known.items()}
     counts: Counter[Taken] = Counter()
     for order in sorted(page, key=lambda o: (_name(o) not in ids, ids.get(_name(o), 0), _name(o))):
-        counts[_take_one(session, order, known, catalogue, now)] += 1
+        counts[_take_one(session, order, desk)] += 1
     announce(session)
     return counts
+
+
+@dataclass
+class _Desk:
+    """What is known while a page is taken in: products by SKU, orders and quarantined names among those of the page."""
+
+    catalogue: dict[str, Product]
+    known: dict[Name, Order]
+    aside: set[Name]
+    now: datetime
 
 
 def _name(order: Incoming) -> Name:
     return order.channel, order.shop, order.channel_order_id
 
 
-def _known(session: Session, page: Sequence[Incoming]) -> dict[Name, Order]:
-    names = {_name(order) for order in page if plain(order.channel_order_id)}
+def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
     name = tuple_(Order.channel, Order.shop, Order.channel_order_id)
-    statement = select(Order).where(name.in_(sorted(names))).execution_options(populate_existing=True)
+    statement = select(Order).where(name.in_(names)).execution_options(populate_existing=True)
     return {(order.channel, order.shop, order.channel_order_id): order for order in session.exec(statement)}
 
 
-def _take_one(
-    session: Session, order: Incoming, known: dict[Name, Order], catalogue: dict[str, Product], now: datetime
-) -> Taken:
+def _take_one(session: Session, order: Incoming, desk: _Desk) -> Taken:
     if isinstance(order, Unreadable):
-        fault = Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")
-        _set_aside(session, order, [fault], now)
-        return Taken.QUARANTINED
-    name, ours = _name(order), known.get(_name(order))
+        return _set_aside(session, order, [Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")], desk)
+    name, ours = _name(order), desk.known.get(_name(order))
     if ours is not None and not is_news(order, ours):
         return Taken.KNOWN
     # platforms blank the address and the amounts of orders that are over: the end must reach us all the same
-    faults = [] if ours is not None and order.status in OVER else judge(order, catalogue, now)
+    faults = [] if order.status in OVER else judge(order, desk.catalogue, desk.now)
     if faults:
-        _set_aside(session, order, faults, now)
-        return Taken.QUARANTINED
-    quarantine.resolve(session, *name, now)
-    if ours is not None:
-        return Taken.CHANGED if follow(session, ours, order, catalogue, now) else Taken.KNOWN
-    if order.status in OVER:
+        return _set_aside(session, order, faults, desk)
+    if name in desk.aside:
+        quarantine.resolve(session, *name, desk.now)
+        desk.aside.remove(name)
+    if ours is None and order.status in OVER:
         return Taken.OVER
-    entered = _enter(session, order, catalogue, now)
-    if entered is not None:
-        known[name] = entered
-        return Taken.NEW
-    known.update(_known(session, [order]))  # another transaction was quicker
-    return Taken.CHANGED if follow(session, known[name], order, catalogue, now) else Taken.KNOWN
+    if ours is None:
+        ours = _enter(session, order, desk.catalogue, desk.now)
+        if ours is not None:
+            desk.known[name] = ours
+            return Taken.NEW
+        desk.known |= _known(session, [name])  # another transaction was quicker
+        ours = desk.known[name]
+    return Taken.CHANGED if follow(session, ours, order, desk.catalogue, desk.now) else Taken.KNOWN
 
 
-def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], now: datetime) -> None:
-    quarantine.set_aside(session, order.channel, order.shop, order.channel_order_id, faults, order.raw, now)
+def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], desk: _Desk) -> Taken:
+    quarantine.set_aside(session, *_name(order), faults, order.raw, desk.now)
+    desk.aside.add(_name(order))
+    return Taken.QUARANTINED
 
 
 def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime) -> Order | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import UniqueConstraint, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, select
 
@@ -88,6 +88,13 @@ def resolve(session: Session, channel: str, shop: str, channel_order_id: str, no
     for row in session.exec(statement):
         row.resolved_at = now
         session.add(row)
+
+
+def among(session: Session, names: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Those of these orders (channel, shop, channel order id) that are set aside and not resolved."""
+    name = tuple_(Quarantined.channel, Quarantined.shop, Quarantined.channel_order_id)
+    statement = select(Quarantined.channel, Quarantined.shop, Quarantined.channel_order_id)
+    return set(session.exec(statement.where(name.in_(names), Quarantined.resolved_at.is_(None))))  # type: ignore[union-attr]
 
 
 def waiting_list(session: Session, limit: int = 200) -> list[Quarantined]:

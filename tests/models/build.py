@@ -165,6 +165,7 @@ def _step(session: Session, order: Order, claim: Claim, stage: Stage, now: datet
                 at=now,
             )
         )
+        note(session, claim.order_id, EventKind.NOTIFIED, "test", now, claim.fulfilment_id, via="sms")
 
 
 def wanted(session: Session, claim: Claim) -> dict[str, int]:

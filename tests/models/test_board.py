@@ -39,7 +39,10 @@ def test_cells_count_every_unfinished_fulfilment_once_with_age_and_examples(sess
     taken(session, unpaid("u"), NOW + timedelta(minutes=3))
     taken(session, incoming("fresh"))
     walk(session, taken(session, incoming("done")).order_no, Stage.CLOSED)
-    session.execute(text("UPDATE fulfilment SET stage_since = stage_since - interval '1 hour' WHERE order_id = 3"))
+    third = "(SELECT id FROM orders WHERE order_no = 'SH-1003')"
+    session.execute(
+        text(f"UPDATE fulfilment SET stage_since = stage_since - interval '1 hour' WHERE order_id = {third}")
+    )
 
     board = matrix(session, NOW + timedelta(minutes=5))
 
@@ -71,7 +74,7 @@ def test_today_is_shanghais_day_and_counts_events(session: Session) -> None:
 
     today = matrix(session, NOW).today
 
-    assert (today.received, today.shipped, today.delivered, today.cancelled) == (2, 2, 0, 0)
+    assert (today.received, today.shipped, today.notified, today.delivered, today.cancelled) == (2, 2, 2, 0, 0)
     tomorrow = matrix(session, NOW + timedelta(hours=12)).today
     assert (tomorrow.received, tomorrow.shipped) == (0, 0)
 
@@ -97,6 +100,7 @@ def test_an_empty_house_has_an_empty_board(session: Session) -> None:
     assert (board.unfinished, board.overdue, board.finished_about, board.quarantined) == (0, 0, 0, 0)
 
 
+@pytest.mark.usefixtures("database_url")  # the planner's estimates outlive a transaction
 def test_a_mass_of_finished_orders_is_not_read(session: Session) -> None:
     # given: 30,000 finished fulfilments and a handful that are not
     open_shop(session)
@@ -155,14 +159,14 @@ def test_the_list_can_be_narrowed(shop: Session) -> None:
     assert numbers(shop, stage="no such stage") == []
 
 
-@pytest.mark.parametrize("query", ["SH-1005", " sh-1005 ", "id-5", "#5", "SF-SH-1005-1"])
-def test_an_order_is_found_by_any_of_its_numbers(shop: Session, query: str) -> None:
-    assert numbers(shop, query=query) == ["SH-1005"]
+def test_an_order_is_found_by_any_of_its_numbers(shop: Session) -> None:
+    for query in ("SH-1005", " sh-1005 ", "id-5", "#5", "SF-SH-1005-1"):
+        assert numbers(shop, query=query) == ["SH-1005"]
 
 
-@pytest.mark.parametrize("query", ["SH-9", "%", "'; DROP TABLE orders; --", "\x00", "\ud83d", "x" * 20_000])
-def test_a_hostile_search_finds_nothing(shop: Session, query: str) -> None:
-    assert numbers(shop, query=query) == []
+def test_a_hostile_search_finds_nothing(shop: Session) -> None:
+    for query in ("SH-9", "%", "'; DROP TABLE orders; --", "\x00", "\ud83d", "x" * 20_000):
+        assert numbers(shop, query=query) == []
     assert len(numbers(shop)) == 5
 
 

@@ -199,8 +199,19 @@ def test_the_same_id_in_another_shop_is_another_order(session: Session) -> None:
 def test_what_is_over_before_we_see_it_stays_out(session: Session, status: str) -> None:
     open_shop(session)
 
-    assert take_orders(session, [incoming("1", status=PlatformStatus(status))], NOW) == {Taken.OVER: 1}
-    assert count(session, "orders") == 0
+    blank = incoming("2", status=PlatformStatus(status), receiver=None, lines=())
+
+    assert take_orders(session, [incoming("1", status=PlatformStatus(status)), blank], NOW) == {Taken.OVER: 2}
+    assert count(session, "orders") == count(session, "quarantine") == 0
+
+
+def test_what_was_set_aside_and_is_over_now_needs_nobody(session: Session) -> None:
+    open_shop(session)
+    take_orders(session, [incoming("1", receiver=None)], NOW)
+
+    over = later(incoming("1"), status=PlatformStatus.CANCELLED, receiver=None)
+    assert take_orders(session, [over], NOW) == {Taken.OVER: 1}
+    assert waiting_list(session) == []
 
 
 def test_an_unpaid_order_waits_and_paying_wakes_it(session: Session) -> None:

@@ -23,7 +23,7 @@ ACCEPTED, PROGRESS, COMPLETED, FAILED = (
 )
 
 
-def at_the_factory(session: Session, *lines: object) -> str:
+def at_the_factory(session: Session) -> str:
     """An order released to production and parked; the number of its first work order."""
     open_shop(session)
     order = taken(session, incoming("1", made(2)))

@@ -33,11 +33,9 @@ def test_the_right_password_signs_in_until_it_ends(people: Session) -> None:
     assert who(people, cookie, NOW + SIGNED_IN) is None
 
 
-@pytest.mark.parametrize(
-    ("name", "password"), [("王敏", "wrong"), ("王敏", ""), ("nobody", "correct horse"), ("", ""), ("王\x00敏", "x")]
-)
-def test_anything_else_does_not(people: Session, name: str, password: str) -> None:
-    assert sign_in(people, name, password, NOW) is None
+def test_anything_else_does_not(people: Session) -> None:
+    for name, password in (("王敏", "wrong"), ("王敏", ""), ("nobody", "correct horse"), ("", ""), ("王\x00敏", "x")):
+        assert sign_in(people, name, password, NOW) is None
     assert people.exec(select(SignIn)).all() == []
 
 
@@ -83,7 +81,7 @@ def test_a_new_password_ends_the_old_sign_ins(people: Session) -> None:
     assert account is not None and account.role == "finance"
 
 
-@pytest.mark.parametrize("cookie", ["", "x", "\x00", "长" * 10_000])
-def test_a_made_up_cookie_is_nobody(people: Session, cookie: str) -> None:
+def test_a_made_up_cookie_is_nobody(people: Session) -> None:
     cookie_of(people)
-    assert who(people, cookie, NOW) is None
+    for cookie in ("", "x", "\x00", "长" * 10_000):
+        assert who(people, cookie, NOW) is None

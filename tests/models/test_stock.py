@@ -215,7 +215,7 @@ def test_skus_in_any_order_never_wait_in_a_circle(database_url: str) -> None:
         with Session(engine) as session:
             open_shop(session)
             shelves(session, 1000)
-            ids = [fulfilment(session, str(number)) for number in range(48)]
+            ids = [fulfilment(session, str(number)) for number in range(32)]
             session.commit()
 
         def work(mine: list[int]) -> Callable[[Session], None]:
@@ -254,7 +254,7 @@ def test_whatever_happens_counters_are_ledger_and_bounds_hold(session: Session) 
     shelves(session, 5)
     ids = [fulfilment(session, str(number)) for number in range(3)]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(EVENTS)
     def play(events: list[tuple[str, int, list[tuple[str, int]]]]) -> None:
         on_hand = dict.fromkeys(SKUS[:2], 5)
