@@ -7,16 +7,19 @@ the last one finishes what it holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import threading
+import traceback
 
 # Of each run the API gets problems only: what happened is in the run's states and in the order's timeline, and
 # three routine lines for every step would cost the server a fifth of its time. Prefect reads this when imported.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 from prefect.settings import PREFECT_API_URL
+from sqlalchemy.exc import DBAPIError
 
 from deployments.dead_runs import process_is_gone
 from deployments.prefect_server import wait_until_healthy
@@ -46,7 +49,8 @@ async def run(stop: asyncio.Event) -> None:
         process.closing.set()  # the running shift claims no more and finishes what it holds
         if last is not None:
             await asyncio.wait({last}, timeout=60)
-        await in_transaction(lambda session: lanes.end(session, process.name, utcnow()))
+        with contextlib.suppress(DBAPIError):  # the next lane finds that this process is gone
+            await in_transaction(lambda session: lanes.end(session, process.name, utcnow()))
 
 
 async def _until_over(shift: asyncio.Task[object], seconds: float, stop: asyncio.Event, process: LaneProcess) -> None:
@@ -99,7 +103,7 @@ def main() -> int:
     lane.start()
     lane.join()
     if lane.error is not None:
-        print(f"lane ended: {type(lane.error).__name__}: {lane.error}", file=sys.stderr)
+        traceback.print_exception(lane.error)
     return int(lane.error is not None)
 
 
