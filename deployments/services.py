@@ -164,8 +164,9 @@ class Database:
         return self._starting is not None and not self._starting.is_alive() and self.problem is None
 
     def pids(self) -> list[int]:
-        """Nothing to remember: it is found by its data directory."""
-        return []
+        """The postmaster, while it runs."""
+        pid = self._postgres.pid
+        return [pid] if pid is not None else []
 
     def stop(self, hurry: Callable[[], bool]) -> None:
         """Fast shutdown, never in a greater hurry: the data are worth the second."""

@@ -224,7 +224,7 @@ def child_record(one: Watched, before: ChildRecord | None) -> ChildRecord:
         except psutil.NoSuchProcess:
             pids = []
     if one.ready:
-        state = "ready" if pids or one.service.name == Database.name else "done"
+        state = "ready" if pids else "done"
     elif one.running:
         state = "starting"
     else:
@@ -239,6 +239,7 @@ def clear_remains(state_dir: Path, patience: float = 10.0) -> list[str]:
     """
     record = StackRecord.load(state_dir)
     left = record.living_children() if record else {}
+    left.pop(Database.name, None)
     for process in reversed(left.values()):
         children = process.children(recursive=True) if process.is_running() else []
         end_processes([process], patience)
