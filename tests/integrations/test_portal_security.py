@@ -116,7 +116,7 @@ def test_every_answer_has_the_security_headers(portal: Portal, browser: Browser)
         assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "same-origin"
         static = answer.url.path.startswith("/static/")
         assert answer.headers["cache-control"] == ("public, max-age=3600" if static else "no-store"), answer.url
 
