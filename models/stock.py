@@ -14,6 +14,7 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, Session, SQLModel, select
 
+from models.backorder import wake_backordered
 from models.table import big, key, link, moment, reference, words
 
 
@@ -130,6 +131,8 @@ def _add(
         {"warehouse": warehouse, "sku": sku},
     )
     _move(session, warehouse, sku, kind, change, 0, None, actor, now, reason)
+    if change > 0:
+        wake_backordered(session, warehouse, now)
 
 
 def reserve(
