@@ -12,13 +12,20 @@ from typing import cast
 from uuid import UUID
 
 from prefect import get_client, suspend_flow_run
-from prefect.exceptions import ObjectNotFound
-from prefect.input import RunInput
-from prefect.input.run_input import keyset_from_base_key, keyset_from_paused_state
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.input import (
+    Keyset,
+    RunInput,
+    create_flow_run_input,
+    keyset_from_base_key,
+    keyset_from_paused_state,
+    read_flow_run_input,
+)
 from prefect.logging import get_run_logger
 from prefect.states import Cancelled, State, Suspended
 from pydantic import Field
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models import faults
 from models.database import in_transaction, utcnow
@@ -92,9 +99,21 @@ async def _show(case: ReviewCase) -> None:
             idempotency_key=f"review-{case.id}-{case.run_attempt}",
         )
         faults.point("review_run_made")
-        await ReviewDecision.with_initial_data(description=page).save(keyset, run.id)  # type: ignore[misc]
+        await _store_form(keyset, run.id, page)
         faults.point("review_form_stored")
     await in_transaction(lambda session: _remember(session, case.id, str(run.id)))
+
+
+async def _store_form(keyset: Keyset, run_id: UUID, page: str) -> None:
+    """Store the form and the page above it with the run. Twice: what is stored stays (Prefect answers 409)."""
+    form = ReviewDecision.save(keyset, run_id)
+    above = create_flow_run_input(key=keyset["description"], value=page, flow_run_id=run_id)
+    for storing in cast(tuple[Awaitable[None], ...], (form, above)):
+        try:
+            await storing
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != 409:
+                raise
 
 
 def _remember(session: Session, case_id: int | None, run_id: str) -> None:
@@ -165,22 +184,36 @@ async def close_shown_elsewhere() -> int:
     closed = 0
     async with get_client() as client:
         for case in shown:
-            run = await client.read_flow_run(UUID(case.run_id))
-            paused = run.state is not None and run.state.is_paused()
-            if case.state != CaseState.OPEN.value and paused:
-                await client.set_flow_run_state(run.id, Cancelled(message="这份审核已在别处决定或撤回"), force=True)
+            run_id = UUID(case.run_id)
+            state = await _state_of(client, run_id)
+            open_ = case.state == CaseState.OPEN.value
+            if not open_ and state is not None and state.is_paused():
+                await client.set_flow_run_state(run_id, Cancelled(message="这份审核已在别处决定或撤回"), force=True)
                 closed += 1
-            if case.state == CaseState.OPEN.value and run.state is not None and run.state.is_final():
+            if open_ and (state is None or state.is_final()):
                 await in_transaction(lambda session, id=case.id: _forget(session, id))  # type: ignore[misc]
     return closed
 
 
+async def _state_of(client: PrefectClient, run_id: UUID) -> State | None:
+    """The state of a run; None when somebody has deleted it, or Prefect's own clean-up has."""
+    try:
+        return (await client.read_flow_run(run_id)).state
+    except ObjectNotFound:
+        return None
+
+
 def _still_shown(session: Session) -> list[ReviewCase]:
-    """Open cases with a run, and those decided in the last day: their runs may still be suspended."""
-    recent = utcnow() - timedelta(days=1)
+    """Open cases with a run, and those whose run may still be suspended: decided in the last day, or withdrawn."""
+    now = utcnow()
+    withdrawn = (col(ReviewCase.state) == CaseState.WITHDRAWN.value) & (
+        col(ReviewCase.opened_at) > now - timedelta(seconds=SHOWN_FOR)
+    )
     statement = select(ReviewCase).where(
-        ReviewCase.run_id.is_not(None),  # type: ignore[union-attr]
-        (ReviewCase.state == CaseState.OPEN.value) | (ReviewCase.opened_at > recent),
+        col(ReviewCase.run_id).is_not(None),
+        (col(ReviewCase.state) == CaseState.OPEN.value)
+        | (col(ReviewCase.decided_at) > now - timedelta(days=1))
+        | withdrawn,
     )
     return list(session.exec(statement))
 
@@ -193,11 +226,9 @@ def _forget(session: Session, case_id: int | None) -> None:
 
 async def stored_decision() -> ReviewDecision | None:
     """What the reviewer filled in when resuming this very run; None when nobody has yet."""
-    keyset = keyset_from_base_key(f"suspended-{PAUSE_KEY}")
-    try:
-        return await ReviewDecision.load(keyset)  # type: ignore[misc]
-    except ObjectNotFound:
-        return None
+    key = keyset_from_base_key(f"suspended-{PAUSE_KEY}")["response"]
+    answer = await cast(Awaitable[dict[str, str] | None], read_flow_run_input(key))
+    return None if answer is None else ReviewDecision(**answer)
 
 
 async def ask_reviewer() -> ReviewDecision:
