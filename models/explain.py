@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from sqlmodel import Session, col, select
 
 from models import explain_words as words
+from models.board import OVERDUE_AFTER
 from models.effect import EffectState, effects_of
 from models.explain_facts import (
     Tell,
@@ -38,8 +39,6 @@ from models.timeline import OrderEvent, timeline
 from models.window import PullMark
 from models.wording import STAGE_WORDS, local, yuan
 
-#: Ready for longer than this with nobody on it: the lane seems not to run.
-OVERDUE_AFTER = timedelta(minutes=2)
 #: How much of a long history is told.
 LAST_EVENTS = 40
 

@@ -238,8 +238,9 @@ PRODUCTION = (
         FROM fulfilment f {_OF_ORDER} JOIN fulfilment_line p ON p.fulfilment_id = f.id
         JOIN order_line l ON l.id = p.order_line_id
         WHERE p.recipe IS NOT NULL AND f.stage IN ('produced', 'shipped', 'delivered', 'closed')
-          AND NOT EXISTS (SELECT 1 FROM work_order w WHERE w.fulfilment_id = f.id AND w.sku = l.sku
-            AND w.state = 'completed')
+          AND (SELECT count(*) FILTER (WHERE w.state = 'completed') = 0
+              OR bool_or(w.state IN ('requested', 'released', 'in_progress'))
+            FROM work_order w WHERE w.fulfilment_id = f.id AND w.sku = l.sku)
         """,
     ),
     Invariant(

@@ -256,6 +256,13 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         {"fulfilment_no": "SH-1007-1", "sku": "DRY-1500"},
     ),
     (
+        "produced_without_completed_work",
+        "INSERT INTO work_order (work_order_no, fulfilment_id, order_id, sku, quantity, recipe, grams, state, batch_no)"
+        " SELECT 'again', fulfilment_id, order_id, sku, quantity, recipe, grams, 'requested', '' FROM work_order"
+        " WHERE work_order_no = 'SH-1009-1-2'",
+        {"fulfilment_no": "SH-1009-1", "stage": "delivered"},
+    ),
+    (
         "completed_work_unnoticed",
         "UPDATE work_order SET state = 'completed', completed_at = now() WHERE work_order_no = 'SH-1006-1-1'",
         {"fulfilment_no": "SH-1006-1", "waiting_on": "production"},
