@@ -68,3 +68,8 @@ def mask_phone(phone: str) -> str:
     if len(digits) >= 11:
         return f"{digits[:3]}****{digits[-4:]}"
     return f"****{digits[-4:]}" if len(digits) >= 8 else "****"
+
+
+def without_numbers(text: str) -> str:
+    """Free text with everything hidden that could be a phone or card number (seven digits or more)."""
+    return re.sub(r"\d(?:[ -]?\d){6,}", "****", text)

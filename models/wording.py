@@ -38,6 +38,38 @@ CHANNEL_WORDS = {
     "douyin": ("抖店", "Douyin"),
 }
 
+PROFILE_WORDS = {
+    "species": ("物种", "species"),
+    "breed": ("品种", "breed"),
+    "birth_date": ("生日", "birth date"),
+    "weight_kg": ("体重(kg)", "weight (kg)"),
+    "activity_level": ("活动量", "activity"),
+    "staple_preference": ("主食偏好", "staple"),
+    "allergens": ("过敏原", "allergens"),
+    "neutered": ("绝育", "neutered"),
+    "body_condition": ("体况", "body condition"),
+    "health_notes": ("健康备注", "health notes"),
+}
+
+#: Answers of a pet profile that channels carry as codes.
+ANSWER_WORDS = {
+    "dog": ("狗", "dog"),
+    "cat": ("猫", "cat"),
+    "low": ("低", "low"),
+    "medium": ("中", "medium"),
+    "high": ("高", "high"),
+    "dry": ("干粮", "dry"),
+    "wet": ("湿粮", "wet"),
+    "mixed": ("干湿混合", "mixed"),
+    "underweight": ("偏瘦", "underweight"),
+    "ideal": ("正常", "ideal"),
+    "overweight": ("偏胖", "overweight"),
+    "true": ("是", "yes"),
+    "false": ("否", "no"),
+    "yes": ("是", "yes"),
+    "no": ("否", "no"),
+}
+
 
 def say(words: dict[str, tuple[str, str]], name: str | None, language: str = "zh") -> str:
     """The word for `name` in the language asked for; the name itself if there is none."""

@@ -125,8 +125,6 @@ async def ask_for_cancellation(order_no: str, reason: str, who: str) -> str:
     """Record that an order is to be cancelled; a sentence that says what happens now. Raises `OrderUnknown`."""
 
     def work(session: Session) -> str:
-        order = find_order(session, order_no)
-        locked = session.get_one(Order, order.id, with_for_update=True)
-        return request_cancellation(session, locked, reason, who, utcnow())
+        return request_cancellation(session, find_order(session, order_no), reason, who, utcnow())
 
     return await in_transaction(work)

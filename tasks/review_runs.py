@@ -30,8 +30,10 @@ from sqlmodel import Session, col, select
 from models import faults
 from models.database import in_transaction, utcnow
 from models.order import Order, lines_of
+from models.order_page import pet_answers
+from models.privacy import without_numbers
 from models.review import CaseState, ReviewCase, Verdict, cases_without_run, decide
-from models.wording import CHANNEL_WORDS, local, say, yuan
+from models.wording import ANSWER_WORDS, CHANNEL_WORDS, PROFILE_WORDS, local, say, yuan
 from tasks.step import outward
 
 #: `flow/deployment` of the runs that are shown to reviewers.
@@ -127,7 +129,10 @@ def _page(session: Session, case: ReviewCase) -> tuple[str, str, str]:
     order = session.get_one(Order, case.order_id)
     lines = []
     for line in lines_of(session, case.order_id):
-        profile = "、".join(f"{name}: {value}" for name, value in line.profile.items() if name in _SHOWN and value)
+        profile = "、".join(
+            f"{say(PROFILE_WORDS, name)} {say(ANSWER_WORDS, answer)}"
+            for name, answer in pet_answers(line.profile).items()
+        )
         lines.append(f"- **{_plain(line.title)}** × {line.quantity}(实付 {yuan(line.paid_fen)})")
         if profile:
             lines.append(f"  - 宠物档案:{_plain(profile)}")
@@ -137,24 +142,10 @@ def _page(session: Session, case: ReviewCase) -> tuple[str, str, str]:
             f"**为什么要审核**:{';'.join(case.reasons)}",
             f"**请在 {local(case.due_at)} 前决定**。金额 {yuan(order.total_fen)},下单 {local(order.placed_at)}。",
             *lines,
-            f"客户备注:{_plain(order.note)}" if order.note else "",
+            f"客户备注:{_plain(without_numbers(order.note))}" if order.note else "",
         ]
     )
     return order.order_no, order.channel, text
-
-
-_SHOWN = (
-    "species",
-    "breed",
-    "birth_date",
-    "weight_kg",
-    "activity_level",
-    "staple_preference",
-    "allergens",
-    "neutered",
-    "body_condition",
-    "health_notes",
-)
 
 
 def _plain(text: str) -> str:

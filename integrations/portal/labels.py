@@ -7,20 +7,9 @@ from models.effect import EffectState
 from models.explain_facts import happened, teller
 from models.order_page import EventView
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, say
+from models.wording import CHANNEL_WORDS, PROFILE_WORDS, say
 
-PET = {
-    "species": "物种",
-    "breed": "品种",
-    "birth_date": "生日",
-    "weight_kg": "体重(kg)",
-    "activity_level": "活动量",
-    "staple_preference": "主食偏好",
-    "allergens": "过敏原",
-    "neutered": "绝育",
-    "body_condition": "体况",
-    "health_notes": "健康备注",
-}
+PET = {name: zh for name, (zh, _) in PROFILE_WORDS.items()}
 EFFECT_STATES = {
     EffectState.CALLING: "进行中",
     EffectState.INTENDED: "待发出",
