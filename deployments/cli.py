@@ -7,6 +7,7 @@ when it runs, so that `--help` is there at once.
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,15 +21,18 @@ EXIT_CODES = tell(
     "was written wrongly; 3 not running.",
 )
 
-app = typer.Typer(
-    name="orderloom",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help=tell("多渠道订单中枢。第一次用:orderloom demo。\n\n", "The order hub. To begin: orderloom demo.\n\n")
-    + EXIT_CODES,
-)
+SHAPE: dict[str, Any] = {
+    "name": "orderloom",
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "help": tell("多渠道订单中枢。第一次用:orderloom demo。", "The order hub. To begin: orderloom demo.")
+    + f"\n\n{EXIT_CODES}",
+}
+
+app = typer.Typer()
 
 StateDir = Annotated[
     Path | None,
@@ -47,6 +51,9 @@ def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
         if lang not in ("zh", "en"):
             raise typer.BadParameter(tell("只有 zh 和 en", "zh or en"))
         os.environ["ORDERLOOM_LANGUAGE"] = lang
+    for name in ("DATABASE_URL", "ORDERLOOM_DATABASE_URL"):
+        if not os.environ.get(name, "unset").strip():
+            del os.environ[name]  # exported empty means: none
     from models.settings import settings, settings_file
 
     settings.cache_clear()
@@ -177,11 +184,13 @@ def main() -> None:
     from deployments import cli_data, cli_orders
 
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Chinese must not stop us
-    app.registered_commands += cli_orders.app.registered_commands + cli_data.app.registered_commands
-    app.registered_groups += cli_data.app.registered_groups
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese must not stop us
+    whole = typer.Typer(**SHAPE)
+    for part in (app, cli_orders.app, cli_data.app):
+        whole.add_typer(part)
     try:
-        app()
+        whole()
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -201,7 +210,7 @@ def _sentence(error: Exception) -> str | None:
     if "ProgrammingError" in kinds:
         todo = tell("数据库结构不是最新:先 `orderloom up`。", "The database's schema is old: run `orderloom up` first.")
         return f"{todo} ({first})"
-    if kinds & {"OperationalError", "OSError"}:
+    if kinds & {"OperationalError", "ArgumentError", "OSError"}:
         todo = tell("请运行 `orderloom doctor` 看哪里不对。", "Run `orderloom doctor` to see what is wrong.")
         return f"{first}\n{todo}"
     return None

@@ -140,7 +140,7 @@ class Demo:
         """Furnish an empty book and make the accounts. Raises `RealShop`."""
         os.environ.update(self.stack.settings_environment())
         settings.cache_clear()
-        if transact(_has_real_orders):
+        if transact(has_real_orders):
             raise RealShop(self.stack.state_dir)
         transact(lambda session: open_book(session, utcnow()))
         passwords = {name: self.stack.secrets.password_for(name)[0] for name in PEOPLE}
@@ -279,7 +279,8 @@ def patiently(work: Callable[[], Result], seconds: float = 90.0) -> Result:
             time.sleep(1.0)
 
 
-def _has_real_orders(session: Session) -> bool:
+def has_real_orders(session: Session) -> bool:
+    """Whether the book holds orders of shops that are not the sandbox's."""
     known = Credentials()
     ours = [known.shopify_shop, known.wechat_shop, known.douyin_shop]
     found = session.connection().execute(text("SELECT FROM orders WHERE NOT shop = ANY(:ours) LIMIT 1"), {"ours": ours})
