@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import pytest
 from prefect.states import State
 
 from deployments.catalogue import DEPLOYMENTS, POOLS, Deployment
 from flows.fulfil_order import fulfil_order
+from models import hold
 from models.database import in_transaction
 from models.fulfilment import Claim, claim_order
 from models.order import Order
+from models.production import WorkState
 from models.review import ReviewCase, latest_case
 from tasks.intake import Pulled, connected_channels, pull_channel
+from tests.e2e.told_once import work_orders
 from tests.house import House
 from tests.orders import Kind, entered, fulfilment_of, place
 from tests.prefect import RunningServer, deploy_for_test
@@ -57,6 +63,27 @@ async def case_of(order: Order) -> ReviewCase:
 async def deploy_reviews() -> None:
     """Make the server know the deployment that reviews are runs of."""
     await deploy_for_test([REVIEW], [pool for pool in POOLS if pool.name == REVIEW.pool])
+
+
+async def until(true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Look many times a second until it is true; the test fails when it never is."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        if true():
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+async def reported(order: Order, state: WorkState) -> None:
+    """Wait until the factory has reported this of every work order."""
+    await until(lambda: all(work.state == state.value for work in work_orders(order)), f"{order.order_no} {state}")
+
+
+async def holds(order: Order) -> list[str]:
+    """The codes of the holds that stand."""
+    return [found.code for found in await in_transaction(lambda session: hold.open_holds(session, order.id or 0))]
 
 
 def runs(server: RunningServer, **wanted: Any) -> list[dict[str, Any]]:

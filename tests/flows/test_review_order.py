@@ -13,7 +13,7 @@ from models.fulfilment import Stage
 from models.order import Order
 from models.review import CaseState, Verdict
 from tasks.review_runs import Choice, ReviewDecision, take_decision
-from tests.carrying import REVIEW, carry, case_of, deploy_reviews, placed, resume, review_runs, stored_input
+from tests.carrying import REVIEW, carry, case_of, deploy_reviews, holds, placed, resume, review_runs, stored_input
 from tests.e2e.told_once import assert_cancelled_before_it_left, assert_shipped_once, events
 from tests.house import House
 from tests.orders import Kind, fulfilment_of
@@ -82,7 +82,7 @@ async def test_resume_with_rejection_cancels_gives_stock_back_and_owes_a_refund(
     # then it has ended, nothing left, and the money is on the list
     assert_cancelled_before_it_left(home, order)
     assert events(order)["reserved"] == 1
-    assert await _holds(order) == ["refund_due"]
+    assert await holds(order) == ["refund_due"]
 
 
 async def test_asking_the_customer_holds_the_order_and_its_answer_is_reviewed_again(
@@ -94,7 +94,7 @@ async def test_asking_the_customer_holds_the_order_and_its_answer_is_reviewed_ag
     await _decide(prefect_server, order, Choice.ASK_CUSTOMER, "请确认体重")
     asked = await case_of(order)
     assert (await carry(order)).name == "等待客户补充资料"
-    assert await _holds(order) == [f"reviewer_asks_{asked.id}"]
+    assert await holds(order) == [f"reviewer_asks_{asked.id}"]
     # however often a lane looks
     assert (await carry(order)).name == "等待客户补充资料"
     # when the customer has answered and the hold is released
@@ -147,7 +147,3 @@ async def _decide(server: RunningServer, order: Order, choice: Choice, note: str
     done = await run_here(REVIEW, await read_run(run["id"]))
     assert done.state is not None and done.state.is_completed()
     return str(done.state.name)
-
-
-async def _holds(order: Order) -> list[str]:
-    return [found.code for found in await in_transaction(lambda session: hold.open_holds(session, order.id or 0))]

@@ -1,0 +1,82 @@
+"""What reviewers see is kept in step with the cases, whatever happened to the runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled
+from sqlalchemy import text
+
+from flows.tend_reviews import tend_reviews
+from models.database import in_transaction, transact, utcnow
+from models.order import Order
+from models.review import Verdict, decide
+from tests.carrying import carry, case_of, deploy_reviews, placed, review_runs
+from tests.e2e.told_once import assert_shipped_once
+from tests.house import House
+from tests.orders import Kind
+from tests.prefect import RunningServer, deploy_for_test
+
+
+async def test_a_case_that_could_not_be_shown_is_shown_later(home: House, prefect_server: RunningServer) -> None:
+    # given a server that does not know the deployment yet
+    await deploy_for_test([])
+    order = await placed(home, Kind.COSTLY)
+    assert (await carry(order)).name == "等待营养师审核"
+    assert review_runs(prefect_server, order) == []
+    # when it does, and the reconciler runs, and runs again
+    await deploy_reviews()
+    assert await _tended() == "补 1 关 0"
+    assert await _tended() == "一致"
+    # then there is one run
+    (run,) = review_runs(prefect_server, order)
+    assert (run["state_name"], run["id"]) == ("Suspended", (await case_of(order)).run_id)
+
+
+async def test_a_case_decided_elsewhere_closes_its_run_however_old_it_is(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given a case that was opened before the weekend
+    order = await _under_review(home)
+    case = await case_of(order)
+    old = text("UPDATE review_case SET opened_at = opened_at - interval '3 days' WHERE id = :id")
+    transact(lambda session: session.connection().execute(old, {"id": case.id}))
+    # when somebody decides it on the staff page
+    await in_transaction(lambda session: decide(session, case.id or 0, Verdict.APPROVE, "王敏", "", utcnow()))
+    # then its run is closed, and the order goes on
+    assert await _tended() == "补 0 关 1"
+    assert await _tended() == "一致"
+    assert [run["state_name"] for run in review_runs(prefect_server, order)] == ["Cancelled"]
+    assert (await carry(order)).name == "已发货"
+    assert_shipped_once(home, [order])
+
+
+async def test_a_run_that_was_ended_or_deleted_in_the_ui_is_shown_again(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given two open cases, the run of one cancelled and that of the other deleted
+    cancelled, deleted = await _under_review(home), await _under_review(home)
+    async with get_client() as client:
+        (first,), (second,) = review_runs(prefect_server, cancelled), review_runs(prefect_server, deleted)
+        await client.set_flow_run_state(first["id"], Cancelled(), force=True)
+        await client.delete_flow_run(second["id"])
+    # when the reconciler runs
+    assert await _tended() == "补 2 关 0"
+    # then both are there to be decided
+    for order in (cancelled, deleted):
+        shown = [run for run in review_runs(prefect_server, order) if run["state_name"] == "Suspended"]
+        assert [run["id"] for run in shown] == [(await case_of(order)).run_id]
+    assert await _tended() == "一致"
+
+
+async def _under_review(home: House) -> Order:
+    await deploy_reviews()
+    order = await placed(home, Kind.COSTLY)
+    await carry(order)
+    assert (await case_of(order)).due_at > utcnow() + timedelta(minutes=1)
+    return order
+
+
+async def _tended() -> str:
+    return str((await tend_reviews(return_state=True)).name)
