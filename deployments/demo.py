@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ TRICKLE_SECONDS = 20.0
 PEOPLE = {"王敏": "nutritionist", "李强": "warehouse_supervisor"}
 SETTLED_FOR = 4.0  # seconds without change before a demo counts as done
 LOOK_EVERY = 1.0
+RATE_OVER = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Demo:
         self._since = Baseline(0, 0, 0)
         self._placed = 0
         self._progress: Progress | None = None
+        self._shipped_at: deque[tuple[float, int]] = deque()
 
     def run(self) -> int:
         """The whole demo; its exit code."""
@@ -158,7 +161,8 @@ class Demo:
         while not self.stopping.wait(LOOK_EVERY):
             progress = self._look()
             if progress is not None:
-                view.show(progress, self._placed - self._since.placed, self._per_second(), self._where())
+                rate, placed = self._per_second(progress.shipped), self._placed - self._since.placed
+                view.show(progress, placed, rate, self._where(), self._starting_again())
             done = self._is_done()
             quiet_since = (quiet_since or time.monotonic()) if done else None
             settled = quiet_since is not None and time.monotonic() - quiet_since > SETTLED_FOR
@@ -183,6 +187,9 @@ class Demo:
             self.first_shipped = time.time() - self._began
         return self._progress
 
+    def _starting_again(self) -> list[str]:
+        return [name for name, one in self.stack.supervisor.watched.items() if not one.ready]
+
     def _is_behind(self) -> bool:
         """Whether customers have placed orders that are not in the book."""
         known = self._progress.ingested if self._progress else 0
@@ -194,10 +201,14 @@ class Demo:
             return False
         return progress.settled and progress.waiting.get("review", 0) <= self.options.leave_reviews
 
-    def _per_second(self) -> float:
-        if self._progress is None or self.first_shipped is None:
-            return 0.0
-        return self._progress.shipped / max(1.0, time.time() - self._began - self.first_shipped)
+    def _per_second(self, shipped: int) -> float:
+        """Orders shipped per second, over the last `RATE_OVER` seconds."""
+        now = time.monotonic()
+        self._shipped_at.append((now, shipped))
+        while self._shipped_at[0][0] < now - RATE_OVER:
+            self._shipped_at.popleft()
+        then, before = self._shipped_at[0]
+        return (shipped - before) / max(1.0, now - then)
 
     def _finish(self, view: View) -> int:
         """Write the summary; 0 when everything is as promised."""

@@ -58,11 +58,23 @@ class View:
                 self._said.add(name)
                 self.say(f"  {name} {one.seconds_to_ready or 0:.1f} s")
 
-    def show(self, progress: Progress, placed: int, per_second: float, where: Sequence[tuple[str, str]]) -> None:
-        """How far the orders are, and where to look."""
+    def show(
+        self,
+        progress: Progress,
+        placed: int,
+        per_second: float,
+        where: Sequence[tuple[str, str]],
+        starting_again: Sequence[str] = (),
+    ) -> None:
+        """How far the orders are, where to look, and which services are being started again."""
+        again = tell("正在重新启动:", "starting again: ") + ", ".join(starting_again) if starting_again else ""
         if self._live:
-            self._live.update(Group(orders_table(progress, placed, per_second), where_to_look(where)))
+            table = orders_table(progress, placed, per_second)
+            self._live.update(Group(table, Text(again, style="yellow"), where_to_look(where)))
             return
+        if again and again not in self._said:
+            self._said.add(again)
+            self.say(again)
         line = plain_line(progress, placed)
         if line != self._last_line and time.monotonic() - self._last_at > PLAIN_EVERY:
             self._last_line, self._last_at = line, time.monotonic()

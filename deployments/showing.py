@@ -144,7 +144,8 @@ def show_log(config: Settings, name: str | None, lines: int) -> int:
         known |= {"postgres": files[-1]} if files else {}
     console = Console()
     if name in known:
-        console.print(last_words(known[name], lines), markup=False, highlight=False)
+        said = last_words(known[name], lines) or tell(f"({known[name]} 是空的)", f"({known[name]} is empty)")
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
         return 0
     if name is not None:
         console.print(tell(f"没有名为 {name} 的日志。", f"There is no log {name}."))
