@@ -10,9 +10,12 @@ from deployments.language import tell
 from deployments.prefect_calls import PrefectAway, PrefectCalls, Run
 
 INGEST = "ingest-orders/every-15-minutes"
+BOARD = "show-orders/every-5-minutes"
 REVIEW_TAG = "stage:review"
 #: Seconds between two requests to read the channels, and between two looks at the reviews.
 ASK_EVERY, LOOK_EVERY = 8.0, 2.0
+#: Seconds between two order matrices: a demo is too short to wait for the schedule.
+SHOW_EVERY = 45.0
 
 
 class DemoPeople(threading.Thread):
@@ -28,6 +31,7 @@ class DemoPeople(threading.Thread):
         self._kept: set[str] | None = None
         self._asked: Run | None = None
         self._asked_at = 0.0
+        self._shown_at = time.monotonic() - SHOW_EVERY / 2
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -36,6 +40,7 @@ class DemoPeople(threading.Thread):
             try:
                 self._ask_for_orders()
                 self._answer_reviews()
+                self._show_board()
             except PrefectAway:
                 continue
 
@@ -56,6 +61,11 @@ class DemoPeople(threading.Thread):
         if self._behind() and time.monotonic() - self._asked_at > ASK_EVERY:
             self._asked = self._prefect.start_run(INGEST)
             self._asked_at = time.monotonic()
+
+    def _show_board(self) -> None:
+        if time.monotonic() - self._shown_at > SHOW_EVERY:
+            self._prefect.start_run(BOARD)
+            self._shown_at = time.monotonic()
 
     def _answer_reviews(self) -> None:
         waiting = [run for run in self._prefect.suspended_runs(REVIEW_TAG) if run.id not in self.answered]
