@@ -19,10 +19,9 @@ from typing import TypeVar
 import httpx
 import psutil
 from rich.console import Console
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
+from deployments.demo_book import PEOPLE, RealShop, has_real_orders, make_accounts
 from deployments.demo_people import DemoPeople
 from deployments.language import in_english, tell
 from deployments.live import View
@@ -30,18 +29,14 @@ from deployments.prefect_calls import PrefectCalls
 from deployments.stack import SANDBOX_SPEED, Stack
 from deployments.stop_signals import StopSignals
 from deployments.summary import Baseline, Progress, is_good, keys_twice, last_order_id, read_progress, summarise
-from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.opening import open_book
 from models.database import transact, utcnow
 from models.settings import Settings, settings
-from models.staff import Staff, set_password
 
 Result = TypeVar("Result")
 
 #: Afterwards one more order every so many seconds, so that there is life to watch.
 TRICKLE_SECONDS = 20.0
-#: Whose accounts a demo has, and what they are.
-PEOPLE = {"王敏": "nutritionist", "李强": "warehouse_supervisor"}
 SETTLED_FOR = 4.0  # seconds without change before a demo counts as done
 LOOK_EVERY = 1.0
 RATE_OVER = 30.0  # seconds
@@ -62,19 +57,6 @@ class DemoOptions:
     def limit(self) -> float:
         """Seconds after which a demo that is to end by itself gives up."""
         return 240.0 + self.seconds + 4.0 * self.orders
-
-
-class RealShop(Exception):
-    """The order book holds orders that are not the sandbox's."""
-
-    def __init__(self, state_dir: Path) -> None:
-        super().__init__(
-            f"{state_dir} 的订单簿里有真实店铺的订单,演示不会动它。请换一个目录:orderloom demo --state-dir ./demo"
-        )
-        self.english = (
-            f"The order book of {state_dir} holds a real shop's orders; the demo leaves it alone. Name another "
-            f"directory: orderloom demo --state-dir ./demo"
-        )
 
 
 def run_demo(state_dir: Path, config: Settings, options: DemoOptions, console: Console) -> int:
@@ -148,7 +130,7 @@ class Demo:
         transact(lambda session: open_book(session, utcnow()))
         passwords = {name: self.stack.secrets.password_for(name)[0] for name in PEOPLE}
         self.stack.secrets.save(self.stack.state_dir)
-        transact(lambda session: _make_accounts(session, passwords))
+        transact(lambda session: make_accounts(session, passwords))
 
     def _begin(self) -> None:
         """From here on orders are this demo's; the customers begin."""
@@ -288,17 +270,3 @@ def patiently(work: Callable[[], Result], seconds: float = 90.0) -> Result:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
-
-
-def has_real_orders(session: Session) -> bool:
-    """Whether the book holds orders of shops that are not the sandbox's."""
-    known = Credentials()
-    ours = [known.shopify_shop, known.wechat_shop, known.douyin_shop]
-    found = session.connection().execute(text("SELECT FROM orders WHERE NOT shop = ANY(:ours) LIMIT 1"), {"ours": ours})
-    return bool(found.rowcount)
-
-
-def _make_accounts(session: Session, passwords: dict[str, str]) -> None:
-    for name, password in passwords.items():
-        if session.get(Staff, name) is None:
-            set_password(session, name, PEOPLE[name], password, utcnow())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from deployments.language import tell
 from deployments.prefect_calls import PrefectAway, PrefectCalls, Run
@@ -28,6 +29,7 @@ class DemoPeople(threading.Thread):
         super().__init__(name="demo people", daemon=True)
         self.answered: set[str] = set()
         self._prefect, self._behind, self._leave = prefect, behind, leave
+        self._all_in = False
         self._kept: set[str] | None = None
         self._asked: Run | None = None
         self._asked_at = 0.0
@@ -36,13 +38,12 @@ class DemoPeople(threading.Thread):
 
     def run(self) -> None:
         """Work until `stop`; a server that is away is waited for."""
-        while not self._done.wait(LOOK_EVERY):
-            try:
+        while not self._done.is_set():
+            with suppress(PrefectAway):
                 self._ask_for_orders()
                 self._answer_reviews()
                 self._show_board()
-            except PrefectAway:
-                continue
+            self._done.wait(LOOK_EVERY)
 
     def stop(self) -> None:
         """Go home."""
@@ -50,8 +51,7 @@ class DemoPeople(threading.Thread):
 
     def keep_these(self) -> None:
         """From now on, leave exactly the reviews that are open now."""
-        if self._kept is None:
-            self._kept = {run.id for run in self._prefect.suspended_runs(REVIEW_TAG)}
+        self._all_in = True
 
     def _ask_for_orders(self) -> None:
         if self._asked is not None and not self._asked.ended:
@@ -69,6 +69,8 @@ class DemoPeople(threading.Thread):
 
     def _answer_reviews(self) -> None:
         waiting = [run for run in self._prefect.suspended_runs(REVIEW_TAG) if run.id not in self.answered]
+        if self._all_in and self._kept is None:
+            self._kept = {run.id for run in waiting}
         if self._kept is None:
             to_answer = waiting[: -self._leave] if self._leave else waiting
         else:

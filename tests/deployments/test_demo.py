@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 from sqlmodel import Session
 
-from deployments.demo import has_real_orders
+from deployments.demo_book import has_real_orders
 from deployments.live import View
 from deployments.stack_record import StackRecord
 from deployments.stop_signals import StopSignals
