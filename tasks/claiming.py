@@ -43,6 +43,7 @@ class LaneProcess:
     row: Lane | None = None
     free: asyncio.Event = field(default_factory=asyncio.Event)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    claiming: asyncio.Lock = field(default_factory=asyncio.Lock)  # two shifts must not fill the same places
 
     @property
     def places(self) -> int:
@@ -109,6 +110,7 @@ class Doorbell:
     def __init__(self) -> None:
         self.rang = asyncio.Event()
         self._connection: psycopg2.extensions.connection | None = None
+        self._reads: int | None = None  # the descriptor that the loop watches, closed or not
 
     async def listen(self) -> None:
         """Listen, if not yet. After a (re)connect it rings once, for what was missed meanwhile."""
@@ -118,7 +120,8 @@ class Doorbell:
             connection = await asyncio.to_thread(self._connect)
         except psycopg2.OperationalError:
             return  # the lane scans every few seconds anyway, and tries again then
-        asyncio.get_running_loop().add_reader(connection.fileno(), self._heard)
+        self._reads = connection.fileno()
+        asyncio.get_running_loop().add_reader(self._reads, self._heard)
         self._connection = connection
         self.rang.set()
 
@@ -141,11 +144,12 @@ class Doorbell:
         self.rang.set()
 
     def hang_up(self) -> None:
-        """Stop listening."""
+        """Stop listening. The loop forgets the descriptor first: the next connection may get the same number."""
+        if self._reads is not None:
+            asyncio.get_running_loop().remove_reader(self._reads)
         if self._connection is not None and not self._connection.closed:
-            asyncio.get_running_loop().remove_reader(self._connection.fileno())
             self._connection.close()
-        self._connection = None
+        self._connection, self._reads = None, None
 
 
 class Shift:
@@ -168,8 +172,6 @@ class Shift:
             while not self.over:
                 claims = await self._claim()
                 for claim in claims:
-                    self.process.enter(claim)
-                for claim in claims:
                     yield claim
                 if len(claims) == 0:
                     await self._rest()
@@ -183,12 +185,16 @@ class Shift:
             self.process.free.clear()
             await self._bell.listen()
             self._bell.rang.clear()
-            places = self.process.places
-            if places <= 0 or (self.process.row is not None and self.process.row.paused):
-                return []
-            return await in_transaction(
-                lambda session: claim_ready(session, self.process.name, places, lane.claim_seconds)
-            )
+            async with self.process.claiming:
+                places = self.process.places
+                if places <= 0 or (self.process.row is not None and self.process.row.paused):
+                    return []
+                claims = await in_transaction(
+                    lambda session: claim_ready(session, self.process.name, places, lane.claim_seconds)
+                )
+                for claim in claims:
+                    self.process.enter(claim)
+            return claims
         except DBAPIError as error:
             get_run_logger().warning("数据库暂时不可用,稍后再试:%s", str(error.orig)[:200])
             self._bell.hang_up()

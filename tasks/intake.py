@@ -68,8 +68,8 @@ async def pull_channel(name: str, since: datetime | None = None, until: datetime
     pulled = Pulled(name, since or window[0], until or window[1])
     try:
         pulled.counts = await _read(channel, pulled)
-    except PlatformError as error:
-        pulled.error = str(error)
+    except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
+        pulled.error = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
         await in_transaction(
             lambda session: mark_failed(session, name, channel.shop, pulled.error, pulled.since, utcnow())
         )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
-from models.database import transact
 from tests.database import TemporaryServer
 from tests.house import House, house
 
@@ -26,11 +24,3 @@ def home(_house: House) -> Iterator[House]:
     """The house, with platforms that do what they are told."""
     yield _house
     _house.sandbox.world.clear_faults()
-
-
-@pytest.fixture
-def quiet_home(home: House) -> House:
-    """The house, with everything that other tests have left in the book put off until tomorrow."""
-    later = text("UPDATE fulfilment SET ready_at = now() + interval '1 day' WHERE ready_at IS NOT NULL")
-    transact(lambda session: session.connection().execute(later))
-    return home

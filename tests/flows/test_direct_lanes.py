@@ -14,13 +14,13 @@ from tests.orders import fulfilment_of
 from tests.prefect import RunningServer
 
 
-async def test_a_paused_lane_takes_nothing_until_resumed(quiet_home: House, prefect_server: RunningServer) -> None:
+async def test_a_paused_lane_takes_nothing_until_resumed(home: House, prefect_server: RunningServer) -> None:
     async with lane_here() as lane:
         # given a lane that was told to pause
         assert (await direct_lanes("pause", return_state=True)).name == "1 条通道已暂停"
         await until(lambda: lane.row is not None and lane.row.paused, "the lane has heard of it")
         # when an order comes in
-        order = await placed(quiet_home)
+        order = await placed(home)
         await asyncio.sleep(3 * HEARTBEAT)
         # then it is left lying, ready
         assert fulfilment_of(order).claimed_by is None
@@ -30,17 +30,17 @@ async def test_a_paused_lane_takes_nothing_until_resumed(quiet_home: House, pref
 
 
 async def test_a_drained_lane_finishes_what_it_holds_and_takes_no_more(
-    quiet_home: House, prefect_server: RunningServer
+    home: House, prefect_server: RunningServer
 ) -> None:
     async with lane_here() as lane:
         # given a lane in the middle of an order
-        quiet_home.sandbox.world.set_fault("sf", "create_waybill", "timeout_after", detail={"seconds": 1.0})
-        first = await placed(quiet_home)
+        home.sandbox.world.set_fault("sf", "create_waybill", "timeout_after", detail={"seconds": 1.0})
+        first = await placed(home)
         await until(lambda: fulfilment_of(first).id in lane.in_flight, "the lane holds the order")
         # when it is drained, and another order comes in
         assert (await direct_lanes("drain", return_state=True)).name == "1 条通道收尾后停止"
         await until(lambda: lane.drained, "the lane has heard of it")
-        second = await placed(quiet_home)
+        second = await placed(home)
         await until(lambda: not lane.in_flight, "the lane has let go of the first")
         # then the first was seen to its stop, and the second is left for another lane
         assert fulfilment_of(first).waiting_on == WaitingOn.RETRY.value

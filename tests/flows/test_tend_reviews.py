@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelled
 from sqlalchemy import text
@@ -12,18 +13,22 @@ from flows.tend_reviews import tend_reviews
 from models.database import in_transaction, transact, utcnow
 from models.order import Order
 from models.review import Verdict, decide
+from tasks import review_runs as shown
 from tests.carrying import carry, case_of, deploy_reviews, placed, review_runs
 from tests.e2e.told_once import assert_shipped_once
 from tests.house import House
 from tests.orders import Kind
-from tests.prefect import RunningServer, deploy_for_test
+from tests.prefect import RunningServer
 
 
-async def test_a_case_that_could_not_be_shown_is_shown_later(home: House, prefect_server: RunningServer) -> None:
+async def test_a_case_that_could_not_be_shown_is_shown_later(
+    home: House, prefect_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # given a server that does not know the deployment yet
-    await deploy_for_test([])
     order = await placed(home, Kind.COSTLY)
-    assert (await carry(order)).name == "等待营养师审核"
+    with monkeypatch.context() as not_yet:
+        not_yet.setattr(shown, "REVIEW_DEPLOYMENT", "review-order/not-yet")
+        assert (await carry(order)).name == "等待营养师审核"
     assert review_runs(prefect_server, order) == []
     # when it does, and the reconciler runs, and runs again
     await deploy_reviews()
@@ -65,8 +70,8 @@ async def test_a_run_that_was_ended_or_deleted_in_the_ui_is_shown_again(
     assert await _tended() == "补 2 关 0"
     # then both are there to be decided
     for order in (cancelled, deleted):
-        shown = [run for run in review_runs(prefect_server, order) if run["state_name"] == "Suspended"]
-        assert [run["id"] for run in shown] == [(await case_of(order)).run_id]
+        suspended = [run for run in review_runs(prefect_server, order) if run["state_name"] == "Suspended"]
+        assert [run["id"] for run in suspended] == [(await case_of(order)).run_id]
     assert await _tended() == "一致"
 
 
