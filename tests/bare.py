@@ -13,7 +13,7 @@ from typing import Any
 
 os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "false")  # no server, no run shown to reviewers
 
-import tasks.step  # noqa: E402
+import tasks.step
 
 
 def _plain(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -102,8 +102,7 @@ class World:
     ) -> list[dict[str, Any]]:
         """Documents updated in [since, until) (epoch seconds), oldest first."""
         rows = self._db.execute(
-            "SELECT body FROM document WHERE kind=? AND updated>=? AND updated<? "
-            "ORDER BY updated, id LIMIT ? OFFSET ?",
+            "SELECT body FROM document WHERE kind=? AND updated>=? AND updated<? ORDER BY updated, id LIMIT ? OFFSET ?",
             (kind, since, until, limit, offset),
         )
         return [json.loads(body) for (body,) in rows]
