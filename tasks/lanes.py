@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import Any
 
 from prefect import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
+    FlowRunFilterName,
     FlowRunFilterParentFlowRunId,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed, State
 
 from models import lane
@@ -40,21 +40,25 @@ async def bury_dead_lanes(name: str | None = None) -> int:
     else:
         dead = [row for row in await in_transaction(lane.live_lanes) if row.name == name]
     for row in dead:
+        await _crash_runs(row.name)  # before the row ends: whoever fails here finds the lane again
         await in_transaction(lambda session, row=row: lane.end(session, row.name, utcnow()))  # type: ignore[misc]
-        if row.run_id:
-            await _crash_runs(UUID(row.run_id))
     return len(dead)
 
 
-async def _crash_runs(parent: UUID) -> None:
-    """The runs of a dead lane would stay Running for ever: nothing else ends them."""
-    state: State[None] = Crashed(message="通道进程已不在:订单由下一个通道接着处理。")
-    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
-    children = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent]), state=running)
+async def _crash_runs(name: str) -> None:
+    """End what a dead lane has left running: its shifts, which are called by its name, and their children."""
+    gone: State[None] = Crashed(message="通道进程已不在:订单由下一个通道接着处理。")
     async with get_client() as client:
-        for run in await client.read_flow_runs(flow_run_filter=children):
-            await client.set_flow_run_state(run.id, state, force=True)
-        try:
-            await client.set_flow_run_state(parent, state, force=True)
-        except ObjectNotFound:
-            return
+        while shifts := await client.read_flow_runs(flow_run_filter=_running(name=FlowRunFilterName(any_=[name]))):
+            for shift in shifts:
+                below = _running(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[shift.id]))
+                while children := await client.read_flow_runs(flow_run_filter=below):
+                    for child in children:
+                        await client.set_flow_run_state(child.id, gone, force=True)
+                await client.set_flow_run_state(shift.id, gone, force=True)
+
+
+def _running(**more: Any) -> FlowRunFilter:
+    """Runs that nobody has ended, at most 200 at a time."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+    return FlowRunFilter(state=state, **more)
