@@ -1,16 +1,18 @@
-"""Where things are: the ports of a stack, and the addresses of its databases in every spelling that is needed."""
+"""Where things are: the ports of a stack, and the addresses of its databases in every spelling that is needed.
+
+The supervisor imports this and stays small: no SQLAlchemy here, and the doctor only when it has something to say.
+"""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import closing
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import psycopg2
 from psycopg2 import errors, sql
-from sqlalchemy.engine import URL, make_url
-
-from deployments.doctor.ports import check_port
 
 PREFECT_DATABASE = "prefect"
 LAST_PORT = 65535
@@ -65,9 +67,11 @@ def next_free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
 
 def demand_ports(wanted: Mapping[str, int]) -> dict[str, int]:
     """Exactly these ports. Raises `PortsTaken` with the doctor's sentences."""
-    found = [check_port(name, port, ()) for name, port in wanted.items()]
-    wrong = [finding for finding in found if finding.severity == "error"]
-    if wrong:
+    taken = {name: port for name, port in wanted.items() if not is_free(port)}
+    if taken:
+        from deployments.doctor.ports import check_port
+
+        wrong = [check_port(name, port, ()) for name, port in taken.items()]
         raise PortsTaken(
             "\n".join(f"{finding.title}。{finding.what_to_do}" for finding in wrong),
             "\n".join(finding.english for finding in wrong),
@@ -77,15 +81,14 @@ def demand_ports(wanted: Mapping[str, int]) -> dict[str, int]:
 
 def asyncpg_url(url: str, database: str = PREFECT_DATABASE) -> str:
     """The same server for asyncpg, which calls `sslmode` `ssl`; another database of it."""
-    parts = make_url(url).set(drivername="postgresql+asyncpg", database=database)
-    query = {"ssl" if name == "sslmode" else name: value for name, value in parts.query.items()}
-    return parts.set(query=query).render_as_string(hide_password=False)
+    parts = urlsplit(url)
+    query = [("ssl" if name == "sslmode" else name, value) for name, value in parse_qsl(parts.query)]
+    return parts._replace(scheme="postgresql+asyncpg", path=f"/{database}", query=urlencode(query)).geturl()
 
 
 def ensure_prefect_database(url: str) -> None:
     """Make the database for Prefect on the server of `url` if it is not there. Raises `NoPrefectDatabase`."""
-    parts = make_url(url)
-    with closing(_connect(parts)) as connection, connection.cursor() as cursor:
+    with closing(_connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_database WHERE datname = %s", (PREFECT_DATABASE,))
         if cursor.rowcount:
             return
@@ -94,21 +97,21 @@ def ensure_prefect_database(url: str) -> None:
         except errors.DuplicateDatabase:
             return
         except psycopg2.Error as error:
-            raise NoPrefectDatabase(str(parts.username), str(error).strip()) from error
+            raise NoPrefectDatabase(connection.info.user, str(error).strip()) from error
 
 
 def lane_lives(url: str, pid: int) -> bool:
     """Whether the process `pid` has entered the order book as a lane; False while the database is away."""
     try:
-        with closing(_connect(make_url(url))) as connection, connection.cursor() as cursor:
+        with closing(_connect(url)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT FROM lane WHERE pid = %s AND ended_at IS NULL", (pid,))
             return bool(cursor.rowcount)
     except psycopg2.Error:
         return False
 
 
-def _connect(url: URL) -> psycopg2.extensions.connection:
-    arguments = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
-    connection = psycopg2.connect(**arguments, connect_timeout=10, application_name="orderloom start")
+def _connect(url: str) -> psycopg2.extensions.connection:
+    plain = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)  # libpq knows no drivers
+    connection = psycopg2.connect(plain, connect_timeout=10, application_name="orderloom start")
     connection.autocommit = True
     return connection

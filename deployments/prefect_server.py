@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 from cryptography.fernet import Fernet
 
 KEPT_EVENTS = timedelta(days=7)
@@ -180,6 +179,8 @@ def wait_until_healthy(
     `alive` says whether the server's process still runs. Raises `PrefectServerNotReady` when it does not,
     or after `timeout` seconds.
     """
+    import httpx  # 11 MB that the supervisor, which asks in its own way, need not carry
+
     started = time.monotonic()
     last = "no answer yet"
     with httpx.Client(timeout=5.0, trust_env=False) as client:

@@ -25,7 +25,7 @@ from deployments.addresses import asyncpg_url, demand_ports, ensure_prefect_data
 from deployments.kept_secrets import KeptSecrets, kept_secrets
 from deployments.postgres import EmbeddedPostgres, make_state_dir
 from deployments.prefect_server import PrefectServer, client_environment, server_command, server_environment
-from deployments.services import Database, Program, end_processes, listens
+from deployments.services import Database, Program, descendants, end_processes, listens
 from deployments.stack_record import ChildRecord, StackRecord, alone
 from deployments.supervisor import Service, Supervisor, Watched
 from models.settings import Settings
@@ -233,16 +233,17 @@ def child_record(one: Watched, before: ChildRecord | None) -> ChildRecord:
 
 
 def clear_remains(state_dir: Path, patience: float = 10.0) -> list[str]:
-    """End what a killed supervisor left here, by pid and start time, last started first; their names.
+    """End what a killed supervisor left here, by pid and start time, in the order of a stop; their names.
 
     The database is left running: the next start takes it over, and `down` stops it.
     """
     record = StackRecord.load(state_dir)
     left = record.living_children() if record else {}
     left.pop(Database.name, None)
-    for process in reversed(left.values()):
-        children = process.children(recursive=True) if process.is_running() else []
-        end_processes([process], patience)
+    for names in STOP_ORDER:
+        group = [left[name] for name in names if name in left]
+        children = [child for process in group for child in descendants(process.pid)]
+        end_processes(group, patience)
         end_processes(children)
     return list(left)
 
