@@ -36,7 +36,7 @@ $(READY): requirements.lock pyproject.toml
 # Hashes for every wheel of every platform, and no address of any registry.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-annotate --no-header --extra dev --upgrade pyproject.toml --output-file requirements.lock
+	  --no-annotate --no-header --no-strip-extras --extra dev --upgrade pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

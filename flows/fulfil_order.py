@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 from prefect.states import State
+from pydantic.json_schema import SkipJsonSchema
 
 from models.fulfilment import Claim
 from tasks.cancelling import call_back_if_cancelled, stop_if_held
@@ -19,7 +20,7 @@ from tasks.working import working_on
 
 
 @flow(name="fulfil-order", flow_run_name="{order_no}", persist_result=False, validate_parameters=False)
-async def fulfil_order(order_no: str, reason: str = "lane", claim: Claim | None = None) -> State:
+async def fulfil_order(order_no: str, reason: str = "lane", claim: SkipJsonSchema[Claim | None] = None) -> State:
     """Carry one order as far as it goes now; what it waits for is the name of the final state.
 
     Lanes give the `claim`; a person gives the order number and a reason (deployment `fulfil-order/manual`).

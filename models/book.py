@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import text, tuple_
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models import quarantine
 from models.fulfilment import Fulfilment, WaitingOn, announce
@@ -75,7 +75,7 @@ def _name(order: Incoming) -> Name:
 
 
 def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
-    name = tuple_(Order.channel, Order.shop, Order.channel_order_id)
+    name = tuple_(col(Order.channel), col(Order.shop), col(Order.channel_order_id))
     statement = select(Order).where(name.in_(names)).execution_options(populate_existing=True)
     return {(order.channel, order.shop, order.channel_order_id): order for order in session.exec(statement)}
 

@@ -212,14 +212,20 @@ def done(session: Session, attempt: Attempt, response: dict[str, Any], now: date
 def failed(session: Session, attempt: Attempt, state: EffectState, error: str, now: datetime) -> None:
     """Record what is known after a failure, unless a later attempt has taken over (its fence is higher).
 
-    An unclear effect keeps a lease for the platform's lag: asked sooner, it might deny what it is about to show.
+    An unclear effect keeps its lease, and has one at least for the platform's lag: what broke off early may still
+    happen until its deadline, and asked too soon the platform denies what it is about to show. `INTENDED` speaks of
+    this attempt: after an unclear one it stays unclear. `REFUSED` must be the platform's word on this very key.
     """
     effect = _locked(session, attempt.key)
     if effect.fence != attempt.fence or effect.state != EffectState.CALLING.value:
         return
-    lag = timedelta(seconds=max(attempt.kind.lag, 1.0))
-    effect.state, effect.error = state.value, error[:1000]
-    effect.lease_until = now + lag if state is EffectState.UNCLEAR else None
+    shown = now + timedelta(seconds=max(attempt.kind.lag, 1.0))
+    lease = None
+    if state is EffectState.UNCLEAR:
+        lease = max(effect.lease_until or shown, shown)
+    elif state is EffectState.INTENDED and attempt.ask_first:
+        state, lease = EffectState.UNCLEAR, shown  # this attempt did nothing; an earlier one still may have
+    effect.state, effect.error, effect.lease_until = state.value, error[:1000], lease
     session.add(effect)
     session.flush()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import UniqueConstraint, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.privacy import seal
 from models.quality import Fault
@@ -92,7 +92,7 @@ def resolve(session: Session, channel: str, shop: str, channel_order_id: str, no
 
 def among(session: Session, names: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """Those of these orders (channel, shop, channel order id) that are set aside and not resolved."""
-    name = tuple_(Quarantined.channel, Quarantined.shop, Quarantined.channel_order_id)
+    name = tuple_(col(Quarantined.channel), col(Quarantined.shop), col(Quarantined.channel_order_id))
     statement = select(Quarantined.channel, Quarantined.shop, Quarantined.channel_order_id)
     return set(session.exec(statement.where(name.in_(names), Quarantined.resolved_at.is_(None))))  # type: ignore[union-attr]
 
