@@ -29,7 +29,7 @@ import httpx
 import psycopg2
 
 from deployments.kept_secrets import KeptSecrets
-from deployments.postgres import EmbeddedPostgres
+from deployments.postgres import EmbeddedPostgres, PostgresProblem
 from deployments.prefect_calls import PrefectAway, PrefectCalls
 from deployments.stack_record import StackRecord
 
@@ -52,6 +52,7 @@ class Chaos:
     directory: Path
     orders: int
     recovered: dict[str, float] = field(default_factory=dict)
+    demo: subprocess.Popen[bytes] | None = None
 
     def command(self, *arguments: str) -> list[str]:
         """`orderloom …` on this directory."""
@@ -71,7 +72,7 @@ class Chaos:
             with closing(psycopg2.connect(url)) as link, link.cursor() as cursor:
                 cursor.execute(sql)
                 return int(cursor.fetchone()[0])
-        except psycopg2.Error:
+        except (psycopg2.Error, PostgresProblem):
             return -1
 
     def moving(self) -> int:
@@ -84,8 +85,9 @@ class Chaos:
 
     def kill(self, name: str) -> None:
         """Kill one service, and wait until the supervisor has it ready again under another process id."""
+        wait_until(lambda: self._back(name, None), RECOVERY_SECONDS, f"{name} runs")
         child = self.record().children[name]
-        assert child.pid is not None, name
+        assert child.pid is not None
         say(f"killing {name} (pid {child.pid}) with {self.moving()} orders on their way")
         os.kill(child.pid, signal.SIGKILL)
         started = time.monotonic()
@@ -141,7 +143,7 @@ def attack(it: Chaos) -> None:
     """The demo, and one kill after the other while orders are on their way."""
     seconds = it.orders * 1.5
     log = (it.directory / "demo.log").open("wb")
-    demo = subprocess.Popen(
+    it.demo = subprocess.Popen(
         it.command("demo", "--orders", str(it.orders), "--seconds", str(seconds), "--no-trickle"),
         stdout=log,
         stderr=log,
@@ -158,8 +160,9 @@ def attack(it: Chaos) -> None:
     wait_until(lambda: placed(it) >= it.orders + 15, 60, "fresh orders are placed")
     it.ingest()
     wait_until(lambda: it.moving() >= 3, 120, "fresh orders are on their way")
-    demo.kill()
-    demo.wait()
+    assert it.demo is not None
+    it.demo.kill()
+    it.demo.wait()
     started = time.monotonic()
     subprocess.run(it.command("up"), check=True, timeout=300)
     it.recovered["supervisor"] = round(time.monotonic() - started, 1)
@@ -179,8 +182,7 @@ def verdict(it: Chaos) -> dict[str, Any]:
     shipped = it.count("SELECT count(*) FROM fulfilment WHERE stage IN ('shipped', 'delivered', 'closed')")
     checked = subprocess.run(it.command("check", "--json"), capture_output=True, text=True, timeout=300)
     told = sum(row["effects"] for key, row in counts.items() if key in NOTICES)
-    wrong = [f"{platform} {operation}: {row['keys_twice']} keys took effect twice"
-             for (platform, operation), row in counts.items() if (platform, operation) in ONCE and row["keys_twice"]]  # fmt: skip
+    wrong = [f"{key}: {row['keys_twice']} took effect twice" for key, row in counts.items() if doubled(key, row)]
     sums = {
         "orders placed": placed(it),
         "orders in the book": it.count("SELECT count(*) FROM orders"),
@@ -202,6 +204,11 @@ def verdict(it: Chaos) -> dict[str, Any]:
     return {"sums": sums, "seconds_to_recover": it.recovered, "wrong": wrong}
 
 
+def doubled(key: tuple[str, str], row: dict[str, Any]) -> bool:
+    """Whether something that must be told once took effect more often."""
+    return key in ONCE and row["keys_twice"] > 0
+
+
 def run(orders: int, directory: Path) -> dict[str, Any]:
     """Attack a demo in this directory; the verdict. Everything that was started is stopped."""
     it = Chaos(directory, orders)
@@ -209,6 +216,9 @@ def run(orders: int, directory: Path) -> dict[str, Any]:
         attack(it)
         return verdict(it)
     finally:
+        if it.demo is not None and it.demo.poll() is None:
+            it.demo.send_signal(signal.SIGINT)  # the supervisor stops everything it started
+            it.demo.wait(120)
         subprocess.run(it.command("down"), timeout=180, check=False)
 
 
