@@ -81,7 +81,7 @@ async def test_a_frozen_lane_that_lost_its_claim_changes_nothing_and_stops(
 ) -> None:
     # given a lane that freezes while it tells a channel, and is declared dead
     order = await placed(home, channel="douyin")
-    home.sandbox.world.set_fault("douyin", "order.logisticsAdd", "timeout_after", detail={"seconds": 3})
+    home.sandbox.world.set_fault("douyin", "order.logisticsAdd", "timeout_after", detail={"seconds": 1.5})
     with lane_process(home, prefect_server, tmp_path / "lane.log") as lane:
         wait_until(lambda: _notices(home, order.channel_order_id), "the channel has been told")
         os.kill(lane.pid, signal.SIGSTOP)
