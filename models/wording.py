@@ -68,6 +68,15 @@ ANSWER_WORDS = {
     "false": ("否", "no"),
     "yes": ("是", "yes"),
     "no": ("否", "no"),
+    "chicken": ("鸡肉", "chicken"),
+    "beef": ("牛肉", "beef"),
+    "lamb": ("羊肉", "lamb"),
+    "fish": ("鱼", "fish"),
+    "egg": ("蛋", "egg"),
+    "dairy": ("乳制品", "dairy"),
+    "wheat": ("小麦", "wheat"),
+    "corn": ("玉米", "corn"),
+    "soy": ("大豆", "soy"),
 }
 
 
@@ -85,3 +94,8 @@ def local(moment: datetime) -> str:
 def yuan(fen: int) -> str:
     """Money as people read it: `1,234.50 元`."""
     return f"{fen / 100:,.2f} 元"
+
+
+def say_answer(value: str, language: str = "zh") -> str:
+    """An answer of a pet profile as people read it; a list is joined, words of the customer's own stay."""
+    return "、".join(say(ANSWER_WORDS, part.strip(), language) for part in value.split(","))

@@ -33,7 +33,7 @@ from models.order import Order, lines_of
 from models.order_page import pet_answers
 from models.privacy import without_numbers
 from models.review import CaseState, ReviewCase, Verdict, cases_without_run, decide
-from models.wording import ANSWER_WORDS, CHANNEL_WORDS, PROFILE_WORDS, local, say, yuan
+from models.wording import CHANNEL_WORDS, PROFILE_WORDS, local, say, say_answer, yuan
 from tasks.step import outward
 
 #: `flow/deployment` of the runs that are shown to reviewers.
@@ -130,8 +130,7 @@ def _page(session: Session, case: ReviewCase) -> tuple[str, str, str]:
     lines = []
     for line in lines_of(session, case.order_id):
         profile = "、".join(
-            f"{say(PROFILE_WORDS, name)} {say(ANSWER_WORDS, answer)}"
-            for name, answer in pet_answers(line.profile).items()
+            f"{say(PROFILE_WORDS, name)} {say_answer(answer)}" for name, answer in pet_answers(line.profile).items()
         )
         lines.append(f"- **{_plain(line.title)}** × {line.quantity}(实付 {yuan(line.paid_fen)})")
         if profile:

@@ -8,6 +8,7 @@ from models.explain_facts import happened, teller
 from models.order_page import EventView
 from models.timeline import EventKind, OrderEvent
 from models.wording import CHANNEL_WORDS, PROFILE_WORDS, say
+from models.wording import say_answer as say_answer
 
 PET = {name: zh for name, (zh, _) in PROFILE_WORDS.items()}
 EFFECT_STATES = {
