@@ -146,6 +146,7 @@ def begin(
 ) -> Attempt | Settled:
     """Record the intent to tell `key`, and take the right to do it. Commit before calling.
 
+    In the same transaction, `hold_on` to the fulfilment first: who has lost the claim must not begin anything.
     The first bytes that may have been sent are the ones repeated for ever after; only a definite "nothing
     happened" lets new bytes in. Raises `EffectBusy` while another attempt's lease runs.
     """
