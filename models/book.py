@@ -56,6 +56,7 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     counts: Counter[Taken] = Counter()
     for order in sorted(page, key=lambda o: (_name(o) not in ids, ids.get(_name(o), 0), _name(o))):
         counts[_take_one(session, order, desk)] += 1
+    session.flush()
     announce(session)
     return counts
 

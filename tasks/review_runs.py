@@ -98,7 +98,7 @@ async def _show(case: ReviewCase) -> None:
             parameters={"case_id": case.id},
             state=state,
             tags=[f"channel:{channel}", "stage:review", f"role:{case.role}"],
-            idempotency_key=f"review-{case.id}-{case.run_attempt}",
+            idempotency_key=f"review-{case.id}-{case.opened_at.timestamp():.6f}-{case.run_attempt}",
         )
         faults.point("review_run_made")
         await _store_form(keyset, run.id, page)
