@@ -6,12 +6,13 @@ transaction. Run twice, at once, or killed anywhere, the other side takes effect
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlmodel import Session
 
-from integrations.errors import Later, Refused
+from integrations.errors import Later, Refused, Unclear
 from models import effect, faults
 from models.database import in_transaction, utcnow
 from models.effect import Attempt, EffectKind, EffectState, Once, Settled
@@ -72,14 +73,20 @@ async def _call(
     request = unseal(attempt.request).encode()
     # a repeat that has not been asked about may have happened already, whatever this call says
     may_have_happened = attempt.ask_first
+    left = (attempt.deadline - utcnow()).total_seconds()
     try:
-        if attempt.ask_first and attempt.kind.once is Once.ASKABLE:
-            assert ask is not None, f"{attempt.kind.name} must say how to ask"
-            known = await ask(request)
-            if known is not None:
-                return known
-            may_have_happened = False
-        return await call(request)
+        async with asyncio.timeout(left):  # past its deadline a call would act beside its successor's
+            if attempt.ask_first and attempt.kind.once is Once.ASKABLE:
+                assert ask is not None, f"{attempt.kind.name} must say how to ask"
+                known = await _asked(ask, request)
+                if known is not None:
+                    return known
+                may_have_happened = False
+            return await call(request)
+    except TimeoutError as error:
+        unclear = Unclear(attempt.kind.name, "deadline", "在期限内没有结果,稍后先问再做")
+        await _failed(attempt, EffectState.UNCLEAR, unclear)
+        raise unclear from error
     except Refused as error:
         await _failed(attempt, EffectState.REFUSED, error)
         raise
@@ -89,6 +96,14 @@ async def _call(
     except Exception as error:  # a time-out, or an answer nobody foresaw
         await _failed(attempt, EffectState.UNCLEAR, error)
         raise
+
+
+async def _asked(ask: Callable[[bytes], Awaitable[Answer | None]], request: bytes) -> Answer | None:
+    """What the platform knows of this. That it will not say is no answer: it may still have happened."""
+    try:
+        return await ask(request)
+    except Refused as error:
+        raise Unclear(error.platform, error.code, f"问不到结果:{error.message}") from error
 
 
 async def _failed(attempt: Attempt, state: EffectState, error: Exception) -> None:
