@@ -109,7 +109,7 @@ async def _park(outcome: Outcome, on: WaitingOn, why: str, until: datetime, atte
 async def _try_again(outcome: Outcome, why: str, at_least: float) -> None:
     claim = outcome.claim
     attempts = claim.attempts + 1
-    seconds = max(at_least, min(2.0**attempts, 300.0)) * random.uniform(1.0, 1.3)
+    seconds = max(at_least, min(2.0 ** min(attempts, 9), 300.0)) * random.uniform(1.0, 1.3)  # no overflow after days
     if attempts == PATIENCE:
         await _place_hold(claim, "keeps_failing", f"连续 {attempts} 次没有成功:{why[:300]}", blocking=False)
     await _park(outcome, WaitingOn.RETRY, why, utcnow() + timedelta(seconds=seconds), attempts)

@@ -61,6 +61,17 @@ async def test_a_platform_that_says_when_is_not_asked_sooner(order: Order) -> No
     assert (fulfilment_of(order).ready_at or before) >= before + timedelta(seconds=90)
 
 
+async def test_an_order_that_has_failed_for_days_is_still_parked(order: Order) -> None:
+    # given an order that has failed more often than a float can double
+    held = await claim(order)
+    held.attempts = 2_000
+    before = utcnow()
+    outcome = await stopped_by(Later("p", "503", "down"), held)
+    # then it is looked at again in minutes, as after the tenth failure
+    assert outcome.waits is WaitingOn.RETRY
+    assert 300 <= ((fulfilment_of(order).ready_at or before) - before).total_seconds() < 400
+
+
 async def test_after_many_failures_a_person_hears_of_it_once_and_tries_go_on(order: Order) -> None:
     for _ in range(PATIENCE + 2):
         await stopped_by(Unclear("p", "500", "broken"), await claim(order))
