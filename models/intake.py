@@ -56,6 +56,7 @@ class IncomingLine:
 class IncomingOrder:
     """One order at one moment. Times are aware (UTC); ids are the platform's, as strings.
 
+    `payment_keeper` is who collected the money (empty: the channel itself) and `payment_ref` its number there.
     `buyer` is the platform's id of the customer; `handles` are ids that later calls about this order need
     (Shopify fulfilment-order ids, WeChat product ids …); `raw` is the payload as received.
     """
@@ -80,6 +81,8 @@ class IncomingOrder:
     attributes: dict[str, str] = field(default_factory=dict)
     handles: dict[str, Any] = field(default_factory=dict)
     raw: dict[str, Any] = field(default_factory=dict)
+    payment_keeper: str = ""  # "alipay", "wechat_pay"
+    payment_ref: str = ""
 
 
 @dataclass(frozen=True)

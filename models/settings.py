@@ -104,6 +104,32 @@ class MesSettings(BaseModel):
     callback_secret: SecretStr = SecretStr("")  # verifies what we receive
 
 
+class AlipaySettings(BaseModel):
+    """Alipay open platform, RSA2 in key mode. Keys are PEM texts or the bare Base64 that the console shows."""
+
+    base_url: str = "https://openapi.alipay.com"
+    app_id: str = ""
+    private_key: SecretStr = SecretStr("")  # ours, signs what we send
+    alipay_public_key: str = ""  # theirs, verifies answers and notifies
+
+
+class WeChatPaySettings(BaseModel):
+    """WeChat Pay v3. `platform_keys` maps a `Wechatpay-Serial` (or `PUB_KEY_ID_…`) to a PEM key or certificate."""
+
+    base_url: str = "https://api.mch.weixin.qq.com"
+    mchid: str = ""
+    serial_no: str = ""  # of our own certificate
+    private_key: SecretStr = SecretStr("")
+    api_v3_key: SecretStr = SecretStr("")  # 32 bytes, decrypts callbacks
+    platform_keys: dict[str, str] = {}
+
+
+class WarehouseSettings(BaseModel):
+    """The warehouse's own system, which may answer stock checks by Standard Webhooks (secret `whsec_…`)."""
+
+    callback_secret: SecretStr = SecretStr("")
+
+
 class LaneSettings(BaseModel):
     """How the lane works. Times in seconds."""
 
@@ -124,6 +150,18 @@ class PolicySettings(BaseModel):
     delivery_look_again_hours: int = 6
     pull_overlap_minutes: int = 5
     default_buffer_percent: int = Field(10, ge=0, le=100)
+    when_short: Literal["backorder", "compensate"] = "backorder"
+    backorder_days: int = Field(7, ge=1)  # the date a customer is told when no receipt is expected
+    reservation_hours: float = Field(72.0, gt=0)  # how long a promise lasts that nobody acts on
+    stock_check_minutes: float = Field(5.0, ge=0)  # 0: the warehouse is not asked
+    stock_check_silence: Literal["proceed", "ask"] = "proceed"
+    most_compensations_an_hour: int = Field(20, ge=0)
+    most_compensation_fen_a_day: int = Field(200_000, ge=0)
+    coupon_percent: int = Field(10, ge=0, le=100)  # of what was paid
+    coupon_least_fen: int = Field(500, ge=0)
+    coupon_most_fen: int = Field(5_000, ge=0)
+    coupon_days: int = Field(90, ge=1)
+    refund_look_again_minutes: float = Field(10.0, gt=0)
 
 
 class Ports(BaseModel):
@@ -160,6 +198,9 @@ class Settings(BaseSettings):
     aliyun_sms: AliyunSmsSettings = AliyunSmsSettings()
     wecom: WeComSettings = WeComSettings()
     mes: MesSettings = MesSettings()
+    alipay: AlipaySettings = AlipaySettings()
+    wechat_pay: WeChatPaySettings = WeChatPaySettings()
+    warehouse: WarehouseSettings = WarehouseSettings()
 
     @classmethod
     def settings_customise_sources(
