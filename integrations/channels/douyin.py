@@ -39,7 +39,7 @@ class Douyin:
     def __init__(self, settings: DouyinSettings, client: httpx.AsyncClient, *, timeout: float = TOTAL_TIMEOUT) -> None:
         """`timeout` is the total one of each call, in seconds."""
         self.shop = settings.shop
-        self._api = OpenApi(settings, client, timeout)
+        self.api = OpenApi(settings, client, timeout)  # also for the shop's money and stock: one token
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), oldest first; masked receivers."""
@@ -85,7 +85,7 @@ class Douyin:
                 raise Refused(NAME, "no_address", f"order {channel_order_id} has no receiver: ask the customer")
             province, city, district, street = read_area(address, "post_addr")
         asked = [{"auth_id": channel_order_id, "cipher_text": cipher} for cipher in ciphers]
-        data = await self._api.ask("order.batchDecrypt", {"cipher_infos": asked})
+        data = await self.api.ask("order.batchDecrypt", {"cipher_infos": asked})
         with understood(NAME):
             clear = {}
             for info in mappings(data.get("decrypt_infos"), "decrypt_infos"):
@@ -126,7 +126,7 @@ class Douyin:
     async def tell_shipped(self, notice: bytes) -> dict[str, Any]:
         """The platform's `data`. Only packs are held to once by their key; a whole order is refused when shipped."""
         told = json.loads(notice)
-        return await self._api.ask(told["method"], told["param"])
+        return await self.api.ask(told["method"], told["param"])
 
     async def was_told_shipped(self, notice: bytes) -> dict[str, Any] | None:
         """The order's `logistics_info` of this waybill, or None."""
@@ -140,7 +140,7 @@ class Douyin:
         return None
 
     async def _detail(self, order_id: str) -> dict[str, Any]:
-        data = await self._api.ask("order.orderDetail", {"shop_order_id": order_id})
+        data = await self.api.ask("order.orderDetail", {"shop_order_id": order_id})
         with understood(NAME):
             return mapping(data.get("shop_order_detail"), "shop_order_detail")
 
@@ -154,6 +154,6 @@ class Douyin:
             "page": page,
             "size": PAGE_SIZE,
         }
-        data = await self._api.ask("order.searchList", params)
+        data = await self.api.ask("order.searchList", params)
         with understood(NAME):
             return listing(data.get("shop_order_list"), "shop_order_list"), integer(data.get("total"), "total")

@@ -58,7 +58,7 @@ class Shopify:
     def __init__(self, settings: ShopifySettings, client: httpx.AsyncClient, *, timeout: float = TOTAL_TIMEOUT) -> None:
         """`timeout` is the total one of each call, in seconds."""
         self.shop = settings.shop
-        self._graphql = GraphQL(settings, client, timeout)
+        self.graphql = GraphQL(settings, client, timeout)  # also for the shop's money, coupons and stock: one token
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), oldest first."""
@@ -131,7 +131,7 @@ class Shopify:
 
     async def tell_shipped(self, notice: bytes) -> dict[str, Any]:
         """The `Fulfillment` that was made. Shopify has no key here: a repeat ships what is left a second time."""
-        data = await self._graphql.send(notice)
+        data = await self.graphql.send(notice)
         with understood(NAME):
             result = mapping(data.get("fulfillmentCreate"), "fulfillmentCreate")
             if errors := mappings(result.get("userErrors"), "userErrors"):
@@ -224,4 +224,4 @@ class Shopify:
         return {**owner, field: {"nodes": nodes}}
 
     async def _ask(self, query: str, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
-        return await self._graphql.send(request_body(query, operation, variables))
+        return await self.graphql.send(request_body(query, operation, variables))

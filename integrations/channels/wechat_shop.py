@@ -42,7 +42,7 @@ class WeChatShop:
     ) -> None:
         """`timeout` is the total one of each call, in seconds."""
         self.shop = settings.shop
-        self._api = WeChatApi(settings, client, timeout)
+        self.api = WeChatApi(settings, client, timeout)  # also for the shop's money and stock: one token
         self._gets = asyncio.Semaphore(GETS_AT_ONCE)
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
@@ -73,7 +73,7 @@ class WeChatShop:
     async def receiver(self, channel_order_id: str) -> Receiver:
         """The receiver in clear, by the decode call: for paid orders only, with a quota of orders a day."""
         path = "/channels/ec/order/sensitiveinfo/decode"
-        decoded = await self._api.ask(path, body_of({"order_id": channel_order_id}))
+        decoded = await self.api.ask(path, body_of({"order_id": channel_order_id}))
         if not decoded.get("address_info"):
             raise Refused(NAME, "no_address", f"order {channel_order_id} has no address: ask the customer")
         with understood(NAME):
@@ -100,7 +100,7 @@ class WeChatShop:
 
     async def tell_shipped(self, notice: bytes) -> dict[str, Any]:
         """The platform's answer. There is no key: what is left of the order can be shipped a second time."""
-        return await self._api.ask("/channels/ec/order/delivery/send", notice)
+        return await self.api.ask("/channels/ec/order/delivery/send", notice)
 
     async def was_told_shipped(self, notice: bytes) -> dict[str, Any] | None:
         """The order's `delivery_product_info` of this waybill, or None."""
@@ -122,7 +122,7 @@ class WeChatShop:
             "page_size": PAGE_SIZE,
             "next_key": next_key,
         }
-        page = await self._api.ask("/channels/ec/order/list/get", body_of(asked))
+        page = await self.api.ask("/channels/ec/order/list/get", body_of(asked))
         with understood(NAME):
             ids = [identity(found, "order_id") for found in listing(page.get("order_id_list"), "order_id_list")]
             return ids, text(page.get("next_key"), "next_key"), page.get("has_more") is True
@@ -146,5 +146,5 @@ class WeChatShop:
         return found
 
     async def _get(self, order_id: str) -> Any:
-        answered = await self._api.ask("/channels/ec/order/get", body_of({"order_id": order_id}))
+        answered = await self.api.ask("/channels/ec/order/get", body_of({"order_id": order_id}))
         return answered.get("order")
