@@ -107,6 +107,11 @@ def fen_of_decimal(value: object, name: str) -> int:
     raise Unparsable(name, value)
 
 
+def decimal_of_fen(fen: int) -> str:
+    """Fen as yuan with two decimals: 1234 is "12.34"."""
+    return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+
+
 def moment(value: object, name: str) -> datetime:
     """UTC of an ISO 8601 text with an offset."""
     try:

@@ -95,6 +95,8 @@ def _raise_errors(result: dict[str, Any]) -> None:
     codes = [str(mapping(error.get("extensions") or {}, "extensions").get("code", "")) for error in errors]
     if "THROTTLED" in codes:
         raise Later(NAME, "THROTTLED", said, _throttle_seconds(result))
+    if "IDEMPOTENCY_CONCURRENT_REQUEST" in codes:
+        raise Later(NAME, "IDEMPOTENCY_CONCURRENT_REQUEST", said, retry_after=2.0)
     if "INTERNAL_SERVER_ERROR" in codes or "TIMEOUT" in codes:
         raise Unclear(NAME, codes[0], said)
     raise Refused(NAME, codes[0] or "graphql", said)

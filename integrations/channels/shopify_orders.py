@@ -35,6 +35,8 @@ _BY_FULFILLMENT = {
     "FULFILLED": PlatformStatus.SHIPPED,
     "FULFILLMENT_NOT_REQUIRED": PlatformStatus.COMPLETE,
 }
+#: Gateways that stand for a contract of the seller with the payment provider: who keeps the money, by gateway.
+KEEPERS = {"alipay": "alipay", "wechat_pay": "wechat_pay"}
 _DISTRICT = re.compile(r"\s*(\S{1,8}?(?<!小)(?<!社)(?<!园)(?<!校)[区县旗])\s*(.+)", re.DOTALL)
 
 
@@ -47,6 +49,8 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
     order_id = identity(order.get("id"), "id")
     lines = tuple(_line(node) for node in _nodes(order.get("lineItems"), "lineItems"))
     address = order.get("shippingAddress")
+    payments = _payments(order)
+    keeper, payment_ref = _keeper(payments)
     return IncomingOrder(
         channel=NAME,
         shop=shop,
@@ -55,7 +59,7 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
         status=_status(order),
         placed_at=moment(order.get("createdAt"), "createdAt"),
         updated_at=moment(order.get("updatedAt"), "updatedAt"),
-        paid_at=_paid_at(order),
+        paid_at=_paid_at(order, payments),
         currency=_currency(order),
         total_fen=_fen(order, "totalPriceSet"),
         paid_fen=_fen(order, "totalReceivedSet", 0),
@@ -66,8 +70,10 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
         lines=lines,
         note=text(order.get("note"), "note"),
         attributes=_attributes(order),
-        handles=_handles(order),
+        handles=_handles(order) | {"payments": [_payment(payment) for payment in payments]},
         raw=order,
+        payment_keeper=keeper,
+        payment_ref=payment_ref,
     )
 
 
@@ -136,26 +142,49 @@ def _status(order: dict[str, Any]) -> PlatformStatus:
     return _BY_FULFILLMENT.get(fulfillment, PlatformStatus.UNKNOWN) if financial in _PAID else PlatformStatus.UNKNOWN
 
 
-def _paid_at(order: dict[str, Any]) -> datetime | None:
-    """An order has no "paid at": the earliest successful payment, else when it was processed, if it is paid."""
-    times = [
-        moment(transaction.get("processedAt"), "transaction processedAt")
+def _payments(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """The transactions that brought money in."""
+    return [
+        transaction
         for transaction in mappings(order.get("transactions"), "transactions")
         if transaction.get("kind") in ("SALE", "CAPTURE") and transaction.get("status") == "SUCCESS"
     ]
-    if times:
-        return min(times)
+
+
+def _payment(transaction: dict[str, Any]) -> dict[str, Any]:
+    """What a refund must name of the payment that it takes back."""
+    return {
+        "id": identity(transaction.get("id"), "transaction id"),
+        "gateway": text(transaction.get("gateway"), "gateway"),
+        "fen": _fen(transaction, "amountSet", 0),
+    }
+
+
+def _keeper(payments: list[dict[str, Any]]) -> tuple[str, str]:
+    """Who collected the money and its number there; empty when it is Shopify, or when several shared it."""
+    if len(payments) != 1:
+        return "", ""
+    keeper = KEEPERS.get(text(payments[0].get("gateway"), "gateway"), "")
+    reference = text(payments[0].get("paymentId"), "paymentId")
+    return (keeper, reference) if keeper and reference else ("", "")
+
+
+def _paid_at(order: dict[str, Any], payments: list[dict[str, Any]]) -> datetime | None:
+    """An order has no "paid at": the earliest successful payment, else when it was processed, if it is paid."""
+    if payments:
+        return min(moment(payment.get("processedAt"), "transaction processedAt") for payment in payments)
     financial = order.get("displayFinancialStatus")
     paid = financial in ("PAID", "PARTIALLY_REFUNDED", "REFUNDED")
     return moment_or_none(order.get("processedAt"), "processedAt") if paid else None
 
 
 def _handles(order: dict[str, Any]) -> dict[str, Any]:
-    """`fulfillment_orders`: what may be shipped from where; `current_quantities`: lines that were edited."""
+    """`fulfillment_orders`: what may be shipped from where; `current_quantities`: lines that lost some."""
     open_parts = [
         {
             "id": identity(part.get("id"), "fulfilment order id"),
             "status": text(part.get("status"), "fulfilment order status"),
+            "location": _location(part),
             "lines": [
                 {
                     "id": identity(item.get("id"), "fulfilment order line id"),
@@ -173,3 +202,9 @@ def _handles(order: dict[str, Any]) -> dict[str, Any]:
         if node.get("currentQuantity") not in (None, node.get("quantity"))
     }
     return {"fulfillment_orders": open_parts} | ({"current_quantities": edited} if edited else {})
+
+
+def _location(part: dict[str, Any]) -> str:
+    """Id of the location that ships this fulfilment order; empty when it was deleted."""
+    assigned = mapping(part.get("assignedLocation") or {}, "assignedLocation")
+    return text(mapping(assigned.get("location") or {}, "location").get("id"), "location id")

@@ -21,6 +21,7 @@ fragment LineParts on LineItem {
 _FULFILLMENT_ORDER = """
 fragment FulfillmentOrderParts on FulfillmentOrder {
   id status
+  assignedLocation { location { id } }
   lineItems(first: $lines) {
     nodes { id remainingQuantity totalQuantity lineItem { id } }
     pageInfo { hasNextPage endCursor }
@@ -39,7 +40,7 @@ fragment OrderParts on Order {
   totalShippingPriceSet { shopMoney { amount } }
   totalDiscountsSet { shopMoney { amount } }
   totalRefundedSet { shopMoney { amount } }
-  transactions(first: 10) { id kind status processedAt gateway amountSet { shopMoney { amount } } }
+  transactions(first: 10) { id kind status processedAt gateway paymentId amountSet { shopMoney { amount } } }
   shippingAddress { name phone province city address1 address2 zip countryCodeV2 }
   lineItems(first: $lines) { nodes { ...LineParts } pageInfo { hasNextPage endCursor } }
   fulfillmentOrders(first: 3) { nodes { ...FulfillmentOrderParts } pageInfo { hasNextPage endCursor } }
@@ -124,3 +125,63 @@ mutation fulfillmentCreate($fulfillment: FulfillmentInput!) {
     userErrors { field message }
   }
 }"""
+
+_REFUND = """
+fragment RefundParts on Refund {
+  id note
+  totalRefundedSet { shopMoney { amount } }
+  transactions(first: 10) { nodes { id kind status } }
+}"""
+
+REFUND_CREATE = (
+    """
+mutation refundCreate($input: RefundInput!, $key: String!) {
+  refundCreate(input: $input) @idempotent(key: $key) {
+    refund { ...RefundParts }
+    userErrors { field message }
+  }
+}"""
+    + _REFUND
+)
+
+REFUNDS = (
+    """
+query refunds($id: ID!, $first: Int!) {
+  order(id: $id) {
+    id
+    refunds(first: $first) { ...RefundParts }
+  }
+}"""
+    + _REFUND
+)
+
+_COUPON = """
+fragment CouponParts on DiscountCodeNode {
+  id
+  codeDiscount {
+    ... on DiscountCodeBasic {
+      title status startsAt endsAt usageLimit
+      codes(first: 1) { nodes { code } }
+      customerGets { value { ... on DiscountAmount { amount { amount currencyCode } } } }
+    }
+  }
+}"""
+
+COUPON_CREATE = (
+    """
+mutation discountCodeBasicCreate($coupon: DiscountCodeBasicInput!) {
+  discountCodeBasicCreate(basicCodeDiscount: $coupon) {
+    codeDiscountNode { ...CouponParts }
+    userErrors { field message code }
+  }
+}"""
+    + _COUPON
+)
+
+COUPON_BY_CODE = (
+    """
+query codeDiscountNodeByCode($code: String!) {
+  codeDiscountNodeByCode(code: $code) { ...CouponParts }
+}"""
+    + _COUPON
+)

@@ -1,12 +1,14 @@
-"""Payment as the sales channel itself records it: for channels that collect the money."""
+"""What all channels that collect the money themselves have in common as its keepers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from integrations.channels import Channel
+from integrations.channels.payload import decimal_of_fen
 from integrations.errors import Refused
-from integrations.payments import PaymentRecord, PaymentState
+from integrations.payments import PaymentRecord, PaymentState, RefundWish
 from models.intake import IncomingOrder, PlatformStatus
 
 _STATES = {
@@ -16,12 +18,23 @@ _STATES = {
     PlatformStatus.CANCELLED: PaymentState.CLOSED,
     PlatformStatus.REFUNDED: PaymentState.REFUNDED,
 }
+_REFUND_NO = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def payment_in(order: IncomingOrder) -> PaymentRecord:
     """What an order as its channel tells it says about the money."""
     state = _STATES.get(order.status, PaymentState.PAID)
     return PaymentRecord(state, order.paid_fen, order.currency, order.paid_at)
+
+
+def check_wish(keeper: str, wish: RefundWish) -> None:
+    """Raise `Refused` when no keeper could pay this: a key that is none, nothing to pay, or more than was paid."""
+    if _REFUND_NO.fullmatch(wish.refund_no) is None:
+        raise Refused(keeper, "bad_refund_no", f"退款单号 {wish.refund_no!r} 只能用 1-64 位字母、数字、_ 和 -")
+    if not 0 < wish.amount_fen <= wish.paid_fen:
+        wanted, paid = decimal_of_fen(wish.amount_fen), decimal_of_fen(wish.paid_fen)
+        said = f"要退 {wanted} 元,实付 {paid} 元:退款须大于 0 且不超过实付"
+        raise Refused(keeper, "bad_amount", said)
 
 
 class ChannelRecord:

@@ -4,7 +4,9 @@ Operations are known by name and held to their variables; there is no GraphQL en
 bucket, cursors that survive moving orders, and `userErrors` are as the platform has them. There is no key on
 `fulfillmentCreate`: a repeat ships what is left once more, and the journal shows it.
 
-Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`.
+Mutations that must carry `@idempotent` are refused without it.
+
+Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`, `idempotency_concurrent`.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from integrations.sandbox import shopify_coupons, shopify_refunds
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
-from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid
+from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid, Operation
 from integrations.sandbox.world import World
 
 TOKEN = "shopify.access_token"
@@ -31,6 +34,12 @@ PLAN = "shopify.plan"
 PLUS = {"maximum": 20_000.0, "restore": 1000.0}
 DEAREST_QUERY = 1000
 TOKEN_SECONDS = 86_399
+
+#: What the shop can be asked, and what of it changes something.
+KNOWN: dict[str, Operation] = {**OPERATIONS, **shopify_refunds.OPERATIONS, **shopify_coupons.OPERATIONS}
+CHANGES = MUTATIONS | shopify_refunds.MUTATIONS | shopify_coupons.MUTATIONS
+#: Changes whose field must carry `@idempotent(key: $key)` (mandatory since 2026-04).
+IDEMPOTENT = {"refundCreate", "inventorySetQuantities"}
 
 _VERSION = re.compile(r"20\d\d-(01|04|07|10)")
 _DOCUMENT = re.compile(r"\s*(query|mutation)\s+(\w+)\s*\(([^)]*)\)")
@@ -86,6 +95,9 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
                         status = {"maximumAvailable": 2000.0, "restoreRate": 100.0}
                         lacking = 100.0 * float(fault.detail.get("seconds", 1.0))
                         return _throttled(752, {**status, "currentlyAvailable": 752 - lacking})
+                    case "idempotency_concurrent":
+                        message = "This request is currently in progress, please try again."
+                        return JSONResponse({"errors": [_shown(Invalid(message, "IDEMPOTENCY_CONCURRENT_REQUEST"))]})
                     case "internal_error":
                         message = "Internal error. Looks like something went wrong on our end."
                         return JSONResponse({"errors": [_shown(Invalid(message, "INTERNAL_SERVER_ERROR"))]})
@@ -118,8 +130,11 @@ def _checked(asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     match = _DOCUMENT.match(asked["query"])
     if match is None or match[2] != asked["operationName"]:
         raise Invalid(f'No operation named "{asked["operationName"]}"')
-    if match[2] not in OPERATIONS or (match[1] == "mutation") != (match[2] in MUTATIONS):
+    if match[2] not in KNOWN or (match[1] == "mutation") != (match[2] in CHANGES):
         raise Invalid(f"Field '{match[2]}' doesn't exist on type 'QueryRoot'", "undefinedField")
+    directive = rf"\b{match[2]}\([^)]*\)\s*@idempotent\(key:\s*\$key\)"
+    if match[2] in IDEMPOTENT and not re.search(directive, asked["query"]):
+        raise Invalid("The @idempotent directive is required for this mutation but was not provided.", "BAD_REQUEST")
     variables = asked.get("variables") or {}
     declared = {name: (kind, needed) for name, kind, needed in _VARIABLE.findall(match[3])}
     if unknown := variables.keys() - declared.keys():
@@ -146,7 +161,7 @@ def _answered(world: World, operation: str, variables: dict[str, Any]) -> Respon
     if requested > available:
         return _throttled(requested, {**status, "currentlyAvailable": round(available)})
     try:
-        data = OPERATIONS[operation](world, variables)
+        data = KNOWN[operation](world, variables)
     except Invalid as error:
         return JSONResponse({"errors": [_shown(error)]})
     rows = len(data["orders"]["nodes"]) if operation == "orders" else 1
@@ -159,7 +174,7 @@ def _answered(world: World, operation: str, variables: dict[str, Any]) -> Respon
 
 def _requested_cost(operation: str, variables: dict[str, Any]) -> int:
     """Points: one an object that may come back, nested connections multiplied, 10 a mutation."""
-    if operation in MUTATIONS:
+    if operation in CHANGES:
         return 10
     nested = 4 * int(variables.get("lines", 1)) + 10
     return 2 + int(variables.get("first", 1)) * (nested if "lines" in variables else 1)

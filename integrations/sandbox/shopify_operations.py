@@ -77,7 +77,7 @@ def _connection(items: list[dict[str, Any]], first: int, after: str | None = Non
 def _node(order: dict[str, Any], lines: int) -> dict[str, Any]:
     parts = [_part(part, lines) for part in order["fulfillmentOrders"]]
     return {
-        **{name: value for name, value in order.items() if name != "fulfillments"},
+        **{name: value for name, value in order.items() if name not in ("fulfillments", "refunds")},
         "lineItems": _connection(order["lineItems"], lines),
         "fulfillmentOrders": _connection(parts, 3),
     }

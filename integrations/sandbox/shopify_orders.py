@@ -15,6 +15,10 @@ PART = "shopify.fulfillment_order"  # fulfilment order id -> order id
 FIRST_ID = 820_982_911_946_150_000
 FIRST_LINE = 487_817_672_276_000_000
 FIRST_FULFILLMENT = 255_858_046_000_000_000
+#: The shop's only location, which ships everything.
+LOCATION = "gid://shopify/Location/655441491"
+#: Through which gateway each third order is paid; the last two are the seller's own contracts, who keep the money.
+GATEWAYS = ("shopify_payments", "alipay", "wechat_pay")
 
 
 def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[st
     part = {
         "id": f"gid://shopify/FulfillmentOrder/{legacy_id}",
         "status": "OPEN",
+        "assignedLocation": {"location": {"id": LOCATION}},
         "lineItems": [
             {
                 "id": f"gid://shopify/FulfillmentOrderLineItem/{FIRST_LINE + number * 1000 + index}",
@@ -47,16 +52,17 @@ def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[st
         "note": basket.note or None,
         "customer": {"id": f"gid://shopify/Customer/{basket.buyer}"},
         "customAttributes": [],
-        "totalPriceSet": _money(basket.total_fen, with_currency=True),
-        "totalReceivedSet": _money(0),
-        "totalShippingPriceSet": _money(0),
-        "totalDiscountsSet": _money(basket.discount_fen),
-        "totalRefundedSet": _money(0),
+        "totalPriceSet": money(basket.total_fen, with_currency=True),
+        "totalReceivedSet": money(0),
+        "totalShippingPriceSet": money(0),
+        "totalDiscountsSet": money(basket.discount_fen),
+        "totalRefundedSet": money(0),
         "transactions": [],
         "shippingAddress": _address(basket) if basket.has_address else None,
         "lineItems": lines,
         "fulfillmentOrders": [part],
         "fulfillments": [],
+        "refunds": [],
     }
     if paid:
         pay(order, at)
@@ -73,16 +79,19 @@ def save(world: World, order: dict[str, Any], at: datetime) -> None:
 
 
 def pay(order: dict[str, Any], at: datetime) -> None:
-    """The customer pays the whole sum."""
+    """The customer pays the whole sum; with a provider of the seller's own under the number `OL{order id}`."""
+    legacy_id = order["legacyResourceId"]
+    gateway = GATEWAYS[(int(legacy_id) - FIRST_ID) % len(GATEWAYS)]
     order["displayFinancialStatus"] = "PAID"
     order["totalReceivedSet"] = {"shopMoney": {"amount": order["totalPriceSet"]["shopMoney"]["amount"]}}
     order["transactions"].append(
         {
-            "id": f"gid://shopify/OrderTransaction/{order['legacyResourceId']}",
+            "id": f"gid://shopify/OrderTransaction/{legacy_id}",
             "kind": "SALE",
             "status": "SUCCESS",
             "processedAt": _iso(at),
-            "gateway": "wechat_pay",
+            "gateway": gateway,
+            "paymentId": None if gateway == "shopify_payments" else f"OL{legacy_id}",
             "amountSet": order["totalReceivedSet"],
         }
     )
@@ -122,7 +131,7 @@ def ship(order: dict[str, Any], taken: dict[str, int], tracking: dict[str, Any],
 
 
 def _line(line: BasketLine, number: int) -> dict[str, Any]:
-    allocations = [{"allocatedAmountSet": _money(line.discount_fen)}] if line.discount_fen else []
+    allocations = [{"allocatedAmountSet": money(line.discount_fen)}] if line.discount_fen else []
     return {
         "id": f"gid://shopify/LineItem/{number}",
         "sku": line.sku,
@@ -130,8 +139,8 @@ def _line(line: BasketLine, number: int) -> dict[str, Any]:
         "quantity": line.quantity,
         "currentQuantity": line.quantity,
         "customAttributes": [{"key": f"pet_{key}", "value": value} for key, value in line.pet.items()],
-        "originalUnitPriceSet": _money(line.unit_price_fen),
-        "originalTotalSet": _money(line.unit_price_fen * line.quantity),
+        "originalUnitPriceSet": money(line.unit_price_fen),
+        "originalTotalSet": money(line.unit_price_fen * line.quantity),
         "discountAllocations": allocations,
         "variant": {"id": f"gid://shopify/ProductVariant/{number}"},
     }
@@ -150,10 +159,11 @@ def _address(basket: Basket) -> dict[str, Any]:
     }
 
 
-def _money(fen: int, *, with_currency: bool = False) -> dict[str, Any]:
+def money(fen: int, *, with_currency: bool = False) -> dict[str, Any]:
+    """Fen as a `MoneyBag`."""
     sign, size = ("-" if fen < 0 else ""), abs(fen)
-    money = {"amount": f"{sign}{size // 100}.{size % 100:02d}"}
-    return {"shopMoney": money | ({"currencyCode": "CNY"} if with_currency else {})}
+    amount = {"amount": f"{sign}{size // 100}.{size % 100:02d}"}
+    return {"shopMoney": amount | ({"currencyCode": "CNY"} if with_currency else {})}
 
 
 def _iso(at: datetime) -> str:
