@@ -43,6 +43,7 @@ class ShopifySettings(BaseModel):
     access_token: SecretStr = SecretStr("")
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
+    location_id: str = ""  # whose stock is shown; default: the shop's first location
 
 
 class WeChatShopSettings(BaseModel):

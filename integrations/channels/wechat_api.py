@@ -36,7 +36,7 @@ class WeChatApi:
         self._settings = settings
         self._client = client
         self._timeout = timeout
-        self._base = settings.base_url.rstrip("/")
+        self.base = settings.base_url.rstrip("/")
         self._token = ""
         self._token_until = 0.0
         self._lock = asyncio.Lock()
@@ -57,7 +57,7 @@ class WeChatApi:
             self._client,
             NAME,
             "POST",
-            self._base + path,
+            self.base + path,
             content=body,
             headers={"content-type": "application/json"},
             params=params,
