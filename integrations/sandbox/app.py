@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from integrations.sandbox import (
+    alipay,
     aliyun_sms,
     control,
     douyin,
@@ -21,11 +22,12 @@ from integrations.sandbox import (
     replay,
     sf_express,
     shopify,
+    wechat_pay,
     wechat_shop,
     wecom,
 )
 from integrations.sandbox.credentials import Credentials
-from integrations.sandbox.jobs import keep_doing
+from integrations.sandbox.jobs import Handler, keep_doing
 from integrations.sandbox.world import World
 
 #: Prefix of each part's paths.
@@ -37,6 +39,8 @@ PARTS = {
     "mes": mes,
     "aliyun": aliyun_sms,
     "wecom": wecom,
+    "alipay": alipay,
+    "wechat_pay": wechat_pay,
     "control": control,
 }
 
@@ -44,7 +48,9 @@ PARTS = {
 def make_app(world: World, credentials: Credentials, portal_url: str) -> Starlette:
     """The sandbox over this world. Callbacks go to `{portal_url}/webhooks/…`. The world outlives the app."""
     mounts = [Mount(f"/{prefix}", routes=part.routes(world, credentials)) for prefix, part in PARTS.items()]
-    handlers = mes.jobs(credentials, portal_url) | replay.jobs(credentials, portal_url)
+    handlers: dict[str, Handler] = {}
+    for part in (mes, replay, alipay, wechat_pay):
+        handlers |= part.jobs(credentials, portal_url)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -7,6 +7,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from integrations.sandbox.rsa_keys import private_text, public_text
+
 #: Notification nodes that have an approved SMS template in the sandbox account.
 NODES = (
     "paid",
@@ -42,7 +44,7 @@ def _whsec(name: str) -> str:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What each platform of the sandbox knows its one account by. All of it is made up."""
+    """What each platform of the sandbox knows its one account by. All of it is made up; RSA keys: `rsa_keys`."""
 
     shopify_shop: str = "orderloom-sandbox"
     shopify_token: str = "shpat_" + _hex("shopify token")
@@ -67,6 +69,12 @@ class Credentials:
     wecom_robot_key: str = _hex("wecom robot")
     mes_secret: str = _whsec("mes")
     mes_callback_secret: str = _whsec("mes callback")
+    alipay_app_id: str = "2021004620000001"
+    wechat_pay_mchid: str = "1900462001"
+    wechat_pay_serial: str = _hex("wechat pay merchant serial", 40).upper()
+    wechat_pay_platform_serial: str = "PUB_KEY_ID_" + _hex("wechat pay platform serial")
+    wechat_pay_api_v3_key: str = _hex("wechat pay api v3 key")
+    warehouse_secret: str = _whsec("warehouse")
 
 
 def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | None = None) -> dict[str, Any]:
@@ -119,4 +127,19 @@ def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | 
             "secret": known.mes_secret,
             "callback_secret": known.mes_callback_secret,
         },
+        "alipay": {
+            "base_url": f"{base}/alipay",
+            "app_id": known.alipay_app_id,
+            "private_key": private_text("alipay merchant"),
+            "alipay_public_key": public_text("alipay platform"),
+        },
+        "wechat_pay": {
+            "base_url": f"{base}/wechat_pay",
+            "mchid": known.wechat_pay_mchid,
+            "serial_no": known.wechat_pay_serial,
+            "private_key": private_text("wechat_pay merchant"),
+            "api_v3_key": known.wechat_pay_api_v3_key,
+            "platform_keys": {known.wechat_pay_platform_serial: public_text("wechat_pay platform")},
+        },
+        "warehouse": {"callback_secret": known.warehouse_secret},
     }
