@@ -21,7 +21,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from integrations.channels.douyin_api import sign
+from integrations.sandbox import douyin_stock
 from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.douyin_errors import Failed as Failed
 from integrations.sandbox.douyin_orders import ORDER, PART_SHIPPED, TO_SHIP, remaining, save, seen, ship
 from integrations.sandbox.faults import play
 from integrations.sandbox.world import Fault, World
@@ -39,15 +41,6 @@ CLOCK_SECONDS = 600
 COMPANIES = {"shunfeng", "zhongtong", "yuantong", "yunda", "jd", "youzhengguonei"}
 
 Operation = Callable[[World, dict[str, Any]], dict[str, Any]]
-
-
-class Failed(Exception):
-    """An answer with a code other than 10000."""
-
-    def __init__(self, code: int, sub_code: str, sub_msg: str) -> None:
-        super().__init__(sub_msg)
-        self.code = code
-        self.sub_code = sub_code
 
 
 def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
@@ -284,4 +277,5 @@ OPERATIONS: dict[str, Operation] = {
     "order.batchDecrypt": _decrypt,
     "order.logisticsAdd": _logistics_add,
     "order.logisticsAddMultiPack": _logistics_add_packs,
+    **douyin_stock.OPERATIONS,
 }

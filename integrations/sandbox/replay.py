@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from integrations.sandbox import douyin_orders, shopify_orders, wechat_shop_orders
+from integrations.sandbox import douyin_orders, shelves, shopify_orders, wechat_shop_orders
 from integrations.sandbox.baskets import FLAWS, Basket, Flaw, basket, spoiled
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.history import HistoricCustomer, HistoricOrder, customers, orders
@@ -75,6 +75,7 @@ def place(
     order_id = _id_of(document)
     if world.get(shop.ORDER, order_id) is None:
         shop.save(world, document, at)
+        shelves.sold(world, channel, order_id, [(line.sku, line.quantity) for line in wanted.lines])
     return order_id
 
 
@@ -90,6 +91,7 @@ def cancel(world: World, channel: str, order_id: str, at: datetime) -> None:
     shop, document = _known(world, channel, order_id)
     shop.cancel(document, at)
     shop.save(world, document, at)
+    shelves.given_back(world, channel, order_id)
 
 
 def replay(

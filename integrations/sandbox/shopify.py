@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from integrations.sandbox import shopify_coupons, shopify_refunds
+from integrations.sandbox import shopify_coupons, shopify_refunds, shopify_stock
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid, Operation
@@ -36,8 +36,13 @@ DEAREST_QUERY = 1000
 TOKEN_SECONDS = 86_399
 
 #: What the shop can be asked, and what of it changes something.
-KNOWN: dict[str, Operation] = {**OPERATIONS, **shopify_refunds.OPERATIONS, **shopify_coupons.OPERATIONS}
-CHANGES = MUTATIONS | shopify_refunds.MUTATIONS | shopify_coupons.MUTATIONS
+KNOWN: dict[str, Operation] = {
+    **OPERATIONS,
+    **shopify_refunds.OPERATIONS,
+    **shopify_coupons.OPERATIONS,
+    **shopify_stock.OPERATIONS,
+}
+CHANGES = MUTATIONS | shopify_refunds.MUTATIONS | shopify_coupons.MUTATIONS | shopify_stock.MUTATIONS
 #: Changes whose field must carry `@idempotent(key: $key)` (mandatory since 2026-04).
 IDEMPOTENT = {"refundCreate", "inventorySetQuantities"}
 

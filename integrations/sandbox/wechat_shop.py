@@ -23,9 +23,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from integrations.sandbox import wechat_stock
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.paging import Position, behind
+from integrations.sandbox.wechat_errors import Failed as Failed
 from integrations.sandbox.wechat_shop_orders import (
     ORDER,
     PART_SHIPPED,
@@ -52,14 +54,6 @@ COMPANIES = {"SF": "顺丰速运", "ZTO": "中通快递", "YTO": "圆通速递",
 Operation = Callable[[World, dict[str, Any]], dict[str, Any]]
 
 
-class Failed(Exception):
-    """An answer with an errcode."""
-
-    def __init__(self, errcode: int, errmsg: str) -> None:
-        super().__init__(errmsg)
-        self.errcode = errcode
-
-
 #: What the platform's own faults answer before acting.
 FAULTS = {
     "busy": (-1, "system error"),
@@ -71,7 +65,7 @@ FAULTS = {
 
 
 def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
-    """`/cgi-bin/stable_token` and `/channels/ec/order/…`."""
+    """`/cgi-bin/stable_token` and `/channels/ec/…`."""
 
     async def stable_token(request: Request) -> Response:
         asked = await _object(request)
@@ -92,8 +86,8 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
 
         return await play(request, world.fault(PLATFORM, "stable_token"), act)
 
-    async def order(request: Request) -> Response:
-        operation = "order/" + request.path_params["operation"]
+    async def shop(request: Request) -> Response:
+        operation = request.path_params["operation"]
         asked = await _object(request)
         fault = world.fault(PLATFORM, operation)
         token = request.query_params.get("access_token", "")
@@ -101,7 +95,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
 
     return [
         Route("/cgi-bin/stable_token", stable_token, methods=["POST"]),
-        Route("/channels/ec/order/{operation:path}", order, methods=["POST"]),
+        Route("/channels/ec/{operation:path}", shop, methods=["POST"]),
     ]
 
 
@@ -282,4 +276,5 @@ OPERATIONS: dict[str, Operation] = {
     "order/sensitiveinfo/decode": _decode,
     "order/deliverycompanylist/get": _companies,
     "order/delivery/send": _send,
+    **wechat_stock.OPERATIONS,
 }
