@@ -11,8 +11,12 @@ from integrations.carriers import Carrier
 from integrations.carriers.sf_express import SfExpress
 from integrations.channels import Channel
 from integrations.channels.douyin import Douyin
+from integrations.channels.douyin_stock import DouyinShelf
+from integrations.channels.shelves import Shelf
 from integrations.channels.shopify import Shopify
+from integrations.channels.shopify_stock import ShopifyShelf
 from integrations.channels.wechat_shop import WeChatShop
+from integrations.channels.wechat_stock import WeChatShelf
 from integrations.messaging import CustomerMessages, StaffMessages
 from integrations.messaging.aliyun_sms import AliyunSms
 from integrations.messaging.wecom import WeComRobot
@@ -35,6 +39,7 @@ class Platforms:
     """Everything outside, by family."""
 
     channels: Mapping[str, Channel]
+    shelves: Mapping[str, Shelf]
     payments: Payments
     carriers: Mapping[str, Carrier]
     factory: Production | None
@@ -46,6 +51,12 @@ class Platforms:
         if name not in self.channels:
             raise NotConnected(f"渠道 {name}")
         return self.channels[name]
+
+    def shelf(self, channel: str) -> Shelf:
+        """The stock side of this channel. Raises `NotConnected`."""
+        if channel not in self.shelves:
+            raise NotConnected(f"渠道 {channel} 的库存")
+        return self.shelves[channel]
 
     def carrier(self) -> Carrier:
         """The carrier that parcels go with. Raises `NotConnected`."""
@@ -69,17 +80,22 @@ class Platforms:
 def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
     """Connect what has credentials. Nothing is called yet."""
     channels: dict[str, Channel] = {}
+    shelves: dict[str, Shelf] = {}
     if settings.shopify.shop:
-        channels["shopify"] = Shopify(settings.shopify, client)
+        channels["shopify"] = shopify = Shopify(settings.shopify, client)
+        shelves["shopify"] = ShopifyShelf(shopify.shop, shopify.graphql, settings.shopify.location_id)
     if settings.wechat_shop.app_id:
-        channels["wechat_shop"] = WeChatShop(settings.wechat_shop, client)
+        channels["wechat_shop"] = wechat_shop = WeChatShop(settings.wechat_shop, client)
+        shelves["wechat_shop"] = WeChatShelf(wechat_shop.shop, wechat_shop.api)
     if settings.douyin.app_key:
-        channels["douyin"] = Douyin(settings.douyin, client)
+        channels["douyin"] = douyin = Douyin(settings.douyin, client)
+        shelves["douyin"] = DouyinShelf(douyin.shop, douyin.api)
     carriers: dict[str, Carrier] = {}
     if settings.sf_express.partner_id:
         carriers["sf_express"] = SfExpress(settings.sf_express, client)
     return Platforms(
         channels=channels,
+        shelves=shelves,
         payments=ChannelRecord(channels),
         carriers=carriers,
         factory=Mes(settings.mes, client) if settings.mes.url else None,
