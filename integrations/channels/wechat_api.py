@@ -18,8 +18,9 @@ NAME = "wechat_shop"
 
 _TOKEN_REFUSED = {"40001", "40014", "42001"}
 _BUSY = -1  # the system failed over there: whether before or after acting is not said
-#: Quotas, and after how many seconds it is worth asking again.
-_QUOTAS = {45011: 20.0, 45009: 3600.0}
+#: Quotas, and after how many seconds it is worth asking again; 10021059: one refund of an order a minute, 10021044:
+#: too many are at it.
+_QUOTAS = {45011: 20.0, 45009: 3600.0, 10021059: 60.0, 10021044: 5.0}
 _RENEW_BEFORE = 300.0  # seconds before its end that the platform hands out the next token
 
 

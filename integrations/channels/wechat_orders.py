@@ -42,6 +42,7 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
     profiles = read_profiles(note)
     products = mappings(detail.get("product_infos"), "product_infos")
     keys = _line_ids(products)
+    lines = tuple(_line(product, key, profiles) for product, key in zip(products, keys, strict=True))
     return IncomingOrder(
         channel=NAME,
         shop=shop,
@@ -58,10 +59,13 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
         discount_fen=integer(prices.get("discounted_price"), "discounted_price", 0),
         buyer=text(order.get("openid"), "openid"),
         receiver=_receiver(mapping(detail.get("delivery_info") or {}, "delivery_info")),
-        lines=tuple(_line(product, key, profiles) for product, key in zip(products, keys, strict=True)),
+        lines=lines,
         note=note,
         attributes=profiles.get("", {}),
-        handles={"products": {key: _product(product) for product, key in zip(products, keys, strict=True)}},
+        handles={
+            "products": {key: _product(product) for product, key in zip(products, keys, strict=True)},
+            "paid": {line.channel_line_id: {"count": line.quantity, "fen": line.paid_fen} for line in lines},
+        },
         raw=order,
     )
 

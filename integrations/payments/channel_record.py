@@ -19,6 +19,8 @@ _STATES = {
     PlatformStatus.REFUNDED: PaymentState.REFUNDED,
 }
 _REFUND_NO = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_MARK = re.compile(r"\[([0-9A-Za-z_-]{1,64})\]$")
+LONGEST_REASON = 100
 
 
 def payment_in(order: IncomingOrder) -> PaymentRecord:
@@ -35,6 +37,17 @@ def check_wish(keeper: str, wish: RefundWish) -> None:
         wanted, paid = decimal_of_fen(wish.amount_fen), decimal_of_fen(wish.paid_fen)
         said = f"要退 {wanted} 元,实付 {paid} 元:退款须大于 0 且不超过实付"
         raise Refused(keeper, "bad_amount", said)
+
+
+def marked(reason: str, refund_no: str) -> str:
+    """A note that ends with the refund's number, by which the refund is found again: "缺货 [R-1]"."""
+    return f"{reason[:LONGEST_REASON]} [{refund_no}]".strip()
+
+
+def mark_of(note: str) -> str:
+    """The refund number that a note ends with; empty when somebody else wrote it."""
+    found = _MARK.search(note)
+    return found[1] if found else ""
 
 
 class ChannelRecord:

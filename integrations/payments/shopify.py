@@ -11,11 +11,10 @@ from integrations.channels.shopify import Shopify
 from integrations.channels.shopify_graphql import NAME, request_body
 from integrations.errors import Refused
 from integrations.payments import PaymentRecord, RefundAnswer, RefundState, RefundWish, Trade
-from integrations.payments.channel_record import check_wish, payment_in
+from integrations.payments.channel_record import check_wish, mark_of, marked, payment_in
 
 #: More refunds than this one order will not have; they are asked for in one call.
 REFUNDS_ASKED = 100
-LONGEST_REASON = 200
 
 _WAITING = {"PENDING", "AWAITING_RESPONSE", "UNKNOWN"}
 
@@ -45,7 +44,7 @@ class ShopifyMoney:
         order_id = wish.trade.channel_order_id
         wanted = {
             "orderId": order_id,
-            "note": f"{wish.reason[:LONGEST_REASON]} {_mark(wish.refund_no)}".strip(),
+            "note": marked(wish.reason, wish.refund_no),
             "notify": False,  # customers hear from us, not from Shopify as well
             "refundLineItems": _lines(wish),
             "transactions": [{"orderId": order_id, "kind": "REFUND", **part} for part in _parts(wish)],
@@ -70,13 +69,9 @@ class ShopifyMoney:
         with understood(NAME):
             order = mapping(data.get("order") or {}, "order")
             for refund in mappings(order.get("refunds"), "refunds"):
-                if text(refund.get("note"), "note").endswith(_mark(asked["key"])):
+                if mark_of(text(refund.get("note"), "note")) == asked["key"]:
                     return _answer(refund)
         return None
-
-
-def _mark(refund_no: str) -> str:
-    return f"[{refund_no}]"
 
 
 def _parts(wish: RefundWish) -> list[dict[str, str]]:

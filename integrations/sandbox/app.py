@@ -22,6 +22,8 @@ from integrations.sandbox import (
     replay,
     sf_express,
     shopify,
+    shopify_refunds,
+    wechat_after_sales,
     wechat_pay,
     wechat_shop,
     wecom,
@@ -49,7 +51,7 @@ def make_app(world: World, credentials: Credentials, portal_url: str) -> Starlet
     """The sandbox over this world. Callbacks go to `{portal_url}/webhooks/…`. The world outlives the app."""
     mounts = [Mount(f"/{prefix}", routes=part.routes(world, credentials)) for prefix, part in PARTS.items()]
     handlers: dict[str, Handler] = {}
-    for part in (mes, replay, alipay, wechat_pay):
+    for part in (mes, replay, alipay, wechat_pay, shopify_refunds, wechat_after_sales):
         handlers |= part.jobs(credentials, portal_url)
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.jobs import Handler, Post
 from integrations.sandbox.shopify_operations import PLATFORM, Invalid, Operation
 from integrations.sandbox.shopify_orders import FIRST_ID, ORDER, money, save
@@ -53,7 +54,7 @@ def refunds(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     return {"order": order and {"id": order["id"], "refunds": order["refunds"][: variables["first"]]}}
 
 
-def jobs() -> dict[str, Handler]:
+def jobs(credentials: Credentials, portal_url: str) -> dict[str, Handler]:
     """Refunds that were PENDING settle."""
     return {SETTLES: _settle}
 

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from integrations.sandbox import wechat_stock
+from integrations.sandbox import wechat_after_sales, wechat_stock
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.paging import Position, behind
@@ -276,5 +276,6 @@ OPERATIONS: dict[str, Operation] = {
     "order/sensitiveinfo/decode": _decode,
     "order/deliverycompanylist/get": _companies,
     "order/delivery/send": _send,
+    **wechat_after_sales.OPERATIONS,
     **wechat_stock.OPERATIONS,
 }

@@ -78,6 +78,23 @@ def cancel(order: dict[str, Any], at: datetime) -> None:
         product["finish_aftersale_sku_cnt"] = product["sku_cnt"]
 
 
+def count_after_sale(order: dict[str, Any], after_sale: dict[str, Any], on: int, finished: int) -> None:
+    """Add to how many of the after-sale's goods are in after-sales, and have been through one that paid.
+
+    An order whose goods have all been through is cancelled by full after-sale.
+    """
+    sought = after_sale["product_info"]
+    for product in order["order_detail"]["product_infos"]:
+        if (product["product_id"], product["sku_id"]) == (sought["product_id"], sought["sku_id"]):
+            product["on_aftersale_sku_cnt"] += on
+            product["finish_aftersale_sku_cnt"] += finished
+            break
+    order["aftersale_detail"]["on_aftersale_order_cnt"] += (on > 0) - (on < 0)
+    products = order["order_detail"]["product_infos"]
+    if all(product["finish_aftersale_sku_cnt"] >= product["sku_cnt"] for product in products):
+        order["status"] = REFUNDED
+
+
 def remaining(order: dict[str, Any]) -> dict[str, int]:
     """How many of each product and SKU ("product:sku") are not shipped yet."""
     left: dict[str, int] = {}
