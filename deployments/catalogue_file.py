@@ -17,7 +17,8 @@ from sqlmodel import Session, select
 from deployments.language import tell
 from models.product import Product, Unit, products, save_products
 from models.quality import plain
-from models.stock import StockItem, Warehouse, adjust, receive
+from models.stock import StockItem, adjust, receive
+from models.warehouse import Warehouse
 
 COLUMNS = ("sku", "title", "unit", "weight_g", "price_fen", "made_to_order", "on_hand", "warehouse")
 LARGEST = 10**12

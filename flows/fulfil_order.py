@@ -7,7 +7,8 @@ from prefect.states import State
 from pydantic.json_schema import SkipJsonSchema
 
 from models.fulfilment import Claim
-from tasks.cancelling import call_back_if_cancelled, stop_if_held
+from tasks.cancelling import stop_if_held
+from tasks.checking_stock import ask_warehouse, pass_stock_check
 from tasks.delivery import follow_delivery
 from tasks.notifying import notify_customer
 from tasks.payment import verify_payment
@@ -16,6 +17,7 @@ from tasks.rerunning import claim_by_hand, summary
 from tasks.review import pass_review
 from tasks.shipping import create_waybill, tell_channel
 from tasks.stock import match_recipe, reserve_stock
+from tasks.winding_up import wind_up_if_over
 from tasks.working import working_on
 
 
@@ -28,13 +30,15 @@ async def fulfil_order(order_no: str, reason: str = "lane", claim: SkipJsonSchem
     if claim is None:
         return await fulfil_by_hand(order_no, reason)
     async with working_on(claim) as outcome:
-        await call_back_if_cancelled(claim)
+        await wind_up_if_over(claim)
         await stop_if_held(claim)
         await verify_payment(claim)
         await match_recipe(claim)
         await reserve_stock(claim)
+        await ask_warehouse(claim)
         await pass_review(claim)
         await release_to_production(claim)
+        await pass_stock_check(claim)
         await create_waybill(claim)
         await tell_channel(claim)
         await notify_customer(claim)

@@ -10,10 +10,12 @@ import httpx
 from integrations.carriers import Carrier
 from integrations.carriers.sf_express import SfExpress
 from integrations.channels import Channel
+from integrations.channels.coupons import CouponDesk
 from integrations.channels.douyin import Douyin
 from integrations.channels.douyin_stock import DouyinShelf
 from integrations.channels.shelves import Shelf
 from integrations.channels.shopify import Shopify
+from integrations.channels.shopify_coupons import ShopifyCoupons
 from integrations.channels.shopify_stock import ShopifyShelf
 from integrations.channels.wechat_shop import WeChatShop
 from integrations.channels.wechat_stock import WeChatShelf
@@ -21,7 +23,11 @@ from integrations.messaging import CustomerMessages, StaffMessages
 from integrations.messaging.aliyun_sms import AliyunSms
 from integrations.messaging.wecom import WeComRobot
 from integrations.payments import Payments
-from integrations.payments.channel_record import ChannelRecord
+from integrations.payments.alipay import Alipay
+from integrations.payments.douyin import DouyinMoney
+from integrations.payments.shopify import ShopifyMoney
+from integrations.payments.wechat_pay import WeChatPay
+from integrations.payments.wechat_shop import WeChatShopMoney
 from integrations.production import Production
 from integrations.production.mes import Mes
 from models.settings import Settings
@@ -40,7 +46,8 @@ class Platforms:
 
     channels: Mapping[str, Channel]
     shelves: Mapping[str, Shelf]
-    payments: Payments
+    keepers: Mapping[str, Payments]
+    coupons: Mapping[str, CouponDesk]
     carriers: Mapping[str, Carrier]
     factory: Production | None
     customers: CustomerMessages | None
@@ -57,6 +64,12 @@ class Platforms:
         if channel not in self.shelves:
             raise NotConnected(f"渠道 {channel} 的库存")
         return self.shelves[channel]
+
+    def keeper(self, name: str) -> Payments:
+        """Who keeps the money: a payment provider, or the channel itself. Raises `NotConnected`."""
+        if name not in self.keepers:
+            raise NotConnected(f"收款方 {name}")
+        return self.keepers[name]
 
     def carrier(self) -> Carrier:
         """The carrier that parcels go with. Raises `NotConnected`."""
@@ -81,22 +94,34 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
     """Connect what has credentials. Nothing is called yet."""
     channels: dict[str, Channel] = {}
     shelves: dict[str, Shelf] = {}
+    keepers: dict[str, Payments] = {}
+    coupons: dict[str, CouponDesk] = {}
     if settings.shopify.shop:
         channels["shopify"] = shopify = Shopify(settings.shopify, client)
         shelves["shopify"] = ShopifyShelf(shopify.shop, shopify.graphql, settings.shopify.location_id)
+        keepers["shopify"] = ShopifyMoney(shopify)
+        coupons["shopify"] = ShopifyCoupons(shopify)
     if settings.wechat_shop.app_id:
         channels["wechat_shop"] = wechat_shop = WeChatShop(settings.wechat_shop, client)
         shelves["wechat_shop"] = WeChatShelf(wechat_shop.shop, wechat_shop.api)
+        keepers["wechat_shop"] = WeChatShopMoney(wechat_shop)
     if settings.douyin.app_key:
         channels["douyin"] = douyin = Douyin(settings.douyin, client)
         shelves["douyin"] = DouyinShelf(douyin.shop, douyin.api)
+        keepers["douyin"] = DouyinMoney(douyin)
+    if settings.alipay.app_id:
+        keepers["alipay"] = Alipay(settings.alipay, client)
+    if settings.wechat_pay.mchid:
+        callbacks = f"{settings.portal_url()}/webhooks/wechat-pay"
+        keepers["wechat_pay"] = WeChatPay(settings.wechat_pay, client, notify_url=callbacks)
     carriers: dict[str, Carrier] = {}
     if settings.sf_express.partner_id:
         carriers["sf_express"] = SfExpress(settings.sf_express, client)
     return Platforms(
         channels=channels,
         shelves=shelves,
-        payments=ChannelRecord(channels),
+        keepers=keepers,
+        coupons=coupons,
         carriers=carriers,
         factory=Mes(settings.mes, client) if settings.mes.url else None,
         customers=AliyunSms(settings.aliyun_sms, client) if settings.aliyun_sms.access_key_id else None,

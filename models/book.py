@@ -18,8 +18,8 @@ from models.order import Order, keep_contact, next_order_no
 from models.platform_news import OVER, copy, follow, is_news, write_lines
 from models.product import Product, products
 from models.quality import Fault, judge, plain
-from models.stock import home_warehouse
 from models.timeline import EventKind, note
+from models.warehouse import home_warehouse
 
 #: What a channel knows an order by: channel, shop, channel order id.
 Name = tuple[str, str, str]
@@ -122,9 +122,11 @@ def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Produ
                 text(
                     "INSERT INTO orders (order_no, channel, shop, channel_order_id, channel_order_name,"
                     " platform_status, placed_at, platform_updated_at, received_at, cancel_reason, currency,"
-                    " total_fen, paid_fen, freight_fen, discount_fen, buyer, contact_id, note, attributes, handles)"
-                    " VALUES (:no, :channel, :shop, :id, '', '', :now, :now, :now, '', 'CNY', 0, 0, 0, 0, '', :contact,"
-                    " '', '{}', '{}') ON CONFLICT ON CONSTRAINT one_order_per_channel_order DO NOTHING RETURNING id"
+                    " total_fen, paid_fen, refunded_fen, freight_fen, discount_fen, payment_keeper, payment_ref,"
+                    " buyer, contact_id, note, attributes, handles)"
+                    " VALUES (:no, :channel, :shop, :id, '', '', :now, :now, :now, '', 'CNY', 0, 0, 0, 0, 0, '', '',"
+                    " '', :contact, '', '{}', '{}')"
+                    " ON CONFLICT ON CONSTRAINT one_order_per_channel_order DO NOTHING RETURNING id"
                 ),
                 {
                     "no": next_order_no(session, incoming.channel),
@@ -153,7 +155,7 @@ def _first_fulfilment(session: Session, order_id: int, incoming: IncomingOrder, 
     paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
     fulfilment = Fulfilment(
         order_id=order_id,
-        warehouse=home_warehouse(session),
+        warehouse=home_warehouse(session, incoming.receiver.province if incoming.receiver else ""),
         stage_since=now,
         waiting_on=None if paid else WaitingOn.PAYMENT.value,
         waiting_why="" if paid else "客户还没有付款",

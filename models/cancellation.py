@@ -1,7 +1,7 @@
 """Cancelling: asked for at any stage, stopped before it leaves, called back where it has left.
 
-The request interrupts whoever works on the order; the lane then calls back what is out (factory, carrier) and
-only when all that is answered does `finish` give back the stock and end the fulfilment.
+The request interrupts whoever works on the order; the lane then calls back what is out (factory, carrier), pays
+back what was paid, and only when all that is answered does `finish` give back the stock and end the fulfilment.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from datetime import datetime
 from sqlmodel import Session
 
 from models import hold
-from models.fulfilment import Claim, Fulfilment, Stage, advance, fulfilments_of, interrupt
+from models.compensation import CompensationState, compensation_of
+from models.fulfilment import Claim, Fulfilment, Stage, advance, announce, fulfilments_of, interrupt
 from models.order import Order, lock_order
+from models.production import WorkState, work_orders_of
+from models.reservation import Purpose, consume, release
 from models.review import withdraw
-from models.stock import release
 from models.timeline import EventKind, note
 
 
@@ -52,31 +54,38 @@ def request_cancellation(session: Session, order: Order, reason: str, actor: str
     return f"订单 {order.order_no} 正在取消:{reason}"
 
 
-def finish(session: Session, claim: Claim, order: Order, now: datetime) -> Fulfilment:
-    """Everything that was out has been called back: give back the stock and end. Raises `ClaimLost`."""
-    fulfilment = advance(session, claim, Stage.CANCELLED, now)
-    release(session, claim.fulfilment_id, "cancel", now, order.cancel_reason)
-    note(
-        session,
-        claim.order_id,
-        EventKind.CANCELLED,
-        "cancel",
-        now,
-        claim.fulfilment_id,
-        reason=order.cancel_reason,
-    )
-    if order.paid_fen and order.platform_status not in ("cancelled", "refunded"):
-        hold.place(
-            session,
-            claim.order_id,
-            "refund_due",
-            f"已取消,应退款 {order.paid_fen} 分",
-            "财务",
-            "在平台后台退款;平台显示已退款后自动解除",
-            "cancel",
-            now,
-        )
+def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: datetime) -> Fulfilment:
+    """All that was out is called back and all money is back: give back the stock and end. Raises `ClaimLost`.
+
+    A compensated fulfilment ends `refunded`, another `cancelled`. What was made already is used up, not given back.
+    """
+    fulfilment = advance(session, claim, Stage.REFUNDED if compensated else Stage.CANCELLED, now)
+    if any(work.state == WorkState.COMPLETED.value for work in work_orders_of(session, claim.fulfilment_id)):
+        consume(session, claim.fulfilment_id, "wind-up", now, Purpose.INGREDIENT)
+    release(session, claim.fulfilment_id, "wind-up", now, reason)
+    made_up = compensation_of(session, claim.fulfilment_id)
+    if compensated and made_up is not None:
+        made_up.state, made_up.done_at = CompensationState.DONE.value, now
+        session.add(made_up)
+    kind = EventKind.REFUNDED if compensated else EventKind.CANCELLED
+    note(session, claim.order_id, kind, "wind-up", now, claim.fulfilment_id, reason=reason)
     return fulfilment
+
+
+def reopen_if_paid_late(session: Session, order: Order, actor: str, now: datetime) -> bool:
+    """Money arrived for an order that was cancelled unpaid: its end begins again, and this time pays back. Once."""
+    assert order.id is not None
+    ended = [f for f in fulfilments_of(session, order.id) if f.stage == Stage.CANCELLED.value]
+    if not ended or order.cancel_requested_at is None or order.payment_verified_at is not None:
+        return False
+    for fulfilment in ended:
+        fulfilment.stage, fulfilment.stage_since, fulfilment.ready_at = Stage.RECEIVED.value, now, now
+        fulfilment.fence += 1
+        session.add(fulfilment)
+        note(session, order.id, EventKind.REOPENED, actor, now, fulfilment.id, reason="取消之后才付款,退还")
+    session.flush()
+    announce(session)
+    return True
 
 
 def _id(fulfilment: Fulfilment) -> int:

@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 #: Threads that do database work for the event loops of this process, and connections for them.
 THREADS = 16
+#: Where a session keeps what is to be done after its commit.
+AFTER = "afterwards"
 
 
 class DatabaseMissing(Exception):
@@ -74,7 +76,10 @@ def transact(work: Callable[[Session], Result]) -> Result:
             result = work(session)
             session.commit()
             faults.point("committed")
-            return result
+            after = session.info.pop(AFTER, {})
+        for follow_up in after.values():
+            transact(follow_up)
+        return result
     except OperationalError as error:
         if error.connection_invalidated:
             engine().dispose()
@@ -84,6 +89,15 @@ def transact(work: Callable[[Session], Result]) -> Result:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+
+
+def afterwards(session: Session, name: str, work: Callable[[Session], object]) -> None:
+    """Do `work` in a transaction of its own once this one has committed; of several with one name the last.
+
+    For what must not wait while this transaction's locks are held, and may be lost with the process: whatever it
+    sets going has a time at which it is looked at again anyway.
+    """
+    session.info.setdefault(AFTER, {})[name] = work
 
 
 async def in_transaction(work: Callable[[Session], Result]) -> Result:

@@ -46,10 +46,14 @@ RELEASE = EffectKind("production_release", Once.KEYED)
 RELEASE_CANCEL = EffectKind("production_cancel", Once.KEYED)
 SHIP_NOTICE = EffectKind("ship_notice", Once.ASKABLE, lag=2.0)
 SMS = EffectKind("sms", Once.ASKABLE, lag=5.0)
+# keepers of money take our key as well; they are asked all the same, for nothing is dearer than a second refund
+REFUND = EffectKind("refund", Once.ASKABLE, lag=10.0)
+COUPON = EffectKind("coupon", Once.ASKABLE, lag=2.0)
 STAFF_MESSAGE = EffectKind("staff_message", Once.AT_LEAST_ONCE)
 
 KINDS = {
-    kind.name: kind for kind in (WAYBILL, WAYBILL_CANCEL, RELEASE, RELEASE_CANCEL, SHIP_NOTICE, SMS, STAFF_MESSAGE)
+    kind.name: kind
+    for kind in (WAYBILL, WAYBILL_CANCEL, RELEASE, RELEASE_CANCEL, SHIP_NOTICE, SMS, REFUND, COUPON, STAFF_MESSAGE)
 }
 
 #: Seconds that one attempt may take from intent to outcome: the ask and the call, each with its total time-out.

@@ -65,6 +65,7 @@ class WaitingOn(StrEnum):
     CARRIER = "carrier"
     CUSTOMER = "customer"
     BACKORDER = "backorder"
+    REFUND = "refund"
     RETRY = "retry"
     PERSON = "person"
 
@@ -184,15 +185,19 @@ def _claim(lane: str, row: Sequence) -> Claim:
 
 
 def hold_on(session: Session, claim: Claim) -> Fulfilment:
-    """The claimed row, locked until the transaction ends. Raises `ClaimLost` when the fence has risen."""
+    """The claimed row, locked until the transaction ends, with the other parts of its order (`order.lock_order`).
+
+    Raises `ClaimLost` when the fence has risen.
+    """
     statement = (
         select(Fulfilment)
-        .where(Fulfilment.id == claim.fulfilment_id, Fulfilment.fence == claim.fence)
+        .where(Fulfilment.order_id == claim.order_id)
+        .order_by(Fulfilment.id)  # type: ignore[arg-type]
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    row = session.exec(statement).first()
-    if row is None or row.claimed_by != claim.lane:
+    row = next((part for part in session.exec(statement).all() if part.id == claim.fulfilment_id), None)
+    if row is None or row.fence != claim.fence or row.claimed_by != claim.lane:
         raise ClaimLost(f"{claim.fulfilment_no}: fence {claim.fence} is no longer ours")
     return row
 

@@ -15,6 +15,9 @@ class Node(StrEnum):
     """The moments at which a customer hears from us."""
 
     SHIPPED = "shipped"
+    BACKORDER = "backorder"
+    CANCELLED = "cancelled"
+    COMPENSATED = "compensated"
 
 
 class NotificationState(StrEnum):

@@ -48,6 +48,7 @@ class Order(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("channel", "shop", "channel_order_id", name="one_order_per_channel_order"),
         CheckConstraint("total_fen >= 0 AND paid_fen >= 0 AND freight_fen >= 0", name="money_not_negative"),
+        CheckConstraint("0 <= refunded_fen AND refunded_fen <= paid_fen", name="no_more_refunded_than_paid"),
         Index("orders_placed", "placed_at"),
     )
 
@@ -68,8 +69,11 @@ class Order(SQLModel, table=True):
     currency: str = "CNY"
     total_fen: int = big()
     paid_fen: int = big()
+    refunded_fen: int = big()  # of our own refunds: due, asked for, or paid
     freight_fen: int = big()
     discount_fen: int = big()
+    payment_keeper: str = ""  # who collected the money; empty: the channel
+    payment_ref: str = ""
     buyer: str = ""
     contact_id: int = reference("contact.id")
     note: str = words()

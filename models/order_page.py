@@ -16,8 +16,8 @@ from models.notification import Notification
 from models.order import Contact, find_order, lines_of
 from models.parcel import Parcel
 from models.production import WorkOrder
+from models.reservation import Reservation
 from models.review import ReviewCase
-from models.stock import Reservation
 from models.timeline import timeline
 
 #: The answers of a pet profile that staff see; anything else a customer wrote beside them is not shown.

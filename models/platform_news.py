@@ -7,12 +7,13 @@ from datetime import datetime
 from sqlmodel import Session
 
 from models import hold
-from models.cancellation import request_cancellation
+from models.cancellation import reopen_if_paid_late, request_cancellation
 from models.effect import SHIP_NOTICE, WAYBILL, EffectKind, EffectState, effects_of
 from models.fulfilment import FulfilmentLine, Stage, carried_by, fulfilments_of, interrupt, wake
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order, reveal
 from models.product import Product
+from models.refund import dropped_by_platform
 from models.timeline import EventKind, note
 
 #: Orders that are over on the channel; coming in like this for the first time, they are not ours to ship.
@@ -45,12 +46,18 @@ def follow(
     session.add(order)
     changed = before != incoming.status.value
     if incoming.status in _ENDED:
+        if incoming.status is PlatformStatus.REFUNDED and 0 < order.paid_fen <= order.refunded_fen:
+            return changed  # the echo of our own refund, which is followed by itself
         request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
         if incoming.status is PlatformStatus.REFUNDED:
-            hold.lift(session, known.id, actor, now, ["refund_due"])
+            dropped_by_platform(session, known.id, actor, now)
         return changed
     if incoming.status in OVER:
         _shipped_there(session, known.id, actor, now)
+    elif (
+        unpaid and incoming.status is not PlatformStatus.AWAITING_PAYMENT and _paid_late(session, order, incoming, now)
+    ):
+        pass
     elif unpaid:
         changed = _rewrite_unpaid(session, order, incoming, catalogue) or changed
     else:
@@ -70,6 +77,7 @@ def copy(order: Order, incoming: IncomingOrder) -> None:
     order.platform_updated_at = incoming.updated_at
     order.currency, order.total_fen, order.paid_fen = incoming.currency, incoming.total_fen, incoming.paid_fen
     order.freight_fen, order.discount_fen = incoming.freight_fen, incoming.discount_fen
+    order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref
     order.buyer, order.note = incoming.buyer, incoming.note
     order.attributes, order.handles = dict(incoming.attributes), dict(incoming.handles)
 
@@ -119,6 +127,16 @@ def _rewrite_unpaid(session: Session, order: Order, incoming: IncomingOrder, cat
     session.flush()
     write_lines(session, order.id, fulfilment.id, incoming, catalogue)
     return True
+
+
+def _paid_late(session: Session, order: Order, incoming: IncomingOrder, now: datetime) -> bool:
+    """Whether this is money for an order that we have ended: it goes back (models/cancellation.py)."""
+    if order.cancel_requested_at is None:
+        return False
+    order.paid_fen, order.paid_at = incoming.paid_fen, incoming.paid_at
+    order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref
+    session.add(order)
+    return reopen_if_paid_late(session, order, f"platform:{order.channel}", now)
 
 
 def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from sqlmodel import SQLModel
 
 from models import (  # noqa: F401
+    backorder,
+    compensation,
+    coupon,
+    customer_link,
     effect,
     fulfilment,
     hold,
@@ -12,14 +16,19 @@ from models import (  # noqa: F401
     notification,
     order,
     parcel,
+    pool,
     product,
     production,
     quarantine,
     recipe,
+    refund,
+    reservation,
     review,
     staff,
     stock,
+    stock_check,
     timeline,
+    warehouse,
     window,
 )
 

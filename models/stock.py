@@ -1,21 +1,20 @@
 """Stock: what is on hand, what is promised, and the append-only ledger that both are sums of.
 
-Reserving is one conditional `UPDATE` per SKU, SKUs in a fixed order: two buyers cannot both get the last one,
-and no two transactions wait for each other in a circle.
+Every change is one statement that counts and writes its row of the ledger together. What is promised to whom is in
+`models/reservation.py`; what channels may see of it in `models/pool.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Field, Session, SQLModel, select
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, Session, SQLModel
 
-from models.backorder import wake_backordered
-from models.table import big, key, link, moment, reference, words
+from models.backorder import wake_waiting
+from models.table import big, key, link, moment, words
 
 
 class StockShort(Exception):
@@ -24,8 +23,22 @@ class StockShort(Exception):
     def __init__(self, warehouse: str, missing: Mapping[str, tuple[int, int]]) -> None:
         self.warehouse = warehouse
         self.missing = dict(missing)
-        parts = ", ".join(f"{sku} 要 {want} 有 {have}" for sku, (want, have) in sorted(missing.items()))
-        super().__init__(f"{warehouse} 库存不足:{parts}")
+        parts = "、".join(f"{sku} 要 {want} 有 {have}" for sku, (want, have) in sorted(missing.items()))
+        super().__init__(f"{warehouse or '各仓'}库存不足:{parts}")
+
+
+class NotThere(Exception):
+    """An operation would take more than is on hand and not promised."""
+
+    def __init__(self, warehouse: str, sku: str, wanted: int, available: int) -> None:
+        super().__init__(f"{warehouse} 的 {sku} 只有 {available} 可动用,做不了 {wanted}:先盘点,或减少数量。")
+
+
+class LedgerBroken(Exception):
+    """Counters and reservations do not fit together; nothing was changed."""
+
+    def __init__(self, warehouse: str, sku: str) -> None:
+        super().__init__(f"{warehouse} 的 {sku} 账目不符:请运行 `orderloom check --repair`。")
 
 
 class Movement(StrEnum):
@@ -33,50 +46,39 @@ class Movement(StrEnum):
 
     RECEIPT = "receipt"
     ADJUSTMENT = "adjustment"
+    COUNT = "count"
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
     RESERVE = "reserve"
     RELEASE = "release"
     CONSUME = "consume"
-
-
-class ReservationState(StrEnum):
-    """What became of a reservation."""
-
-    HELD = "held"
-    RELEASED = "released"
-    CONSUMED = "consumed"
-
-
-class Warehouse(SQLModel, table=True):
-    """A warehouse and the region it serves first."""
-
-    __tablename__ = "warehouse"
-
-    code: str = Field(primary_key=True)
-    name: str
-    region: str = ""
+    NOT_FOUND = "not_found"
+    REPAIR = "repair"
 
 
 class StockItem(SQLModel, table=True):
-    """One SKU in one warehouse, in the SKU's unit. `sellable = on_hand - reserved - buffer`."""
+    """One SKU in one warehouse, in the SKU's unit."""
 
     __tablename__ = "stock_item"
     __table_args__ = (
         CheckConstraint("0 <= reserved AND reserved <= on_hand", name="promised_is_there"),
-        CheckConstraint("buffer >= 0", name="buffer_not_negative"),
+        Index("stock_item_of_sku", "sku"),
     )
 
     warehouse: str = Field(primary_key=True, foreign_key="warehouse.code")
     sku: str = Field(primary_key=True, foreign_key="product.sku")
     on_hand: int = big()
     reserved: int = big()
-    buffer: int = big()
 
 
 class StockMovement(SQLModel, table=True):
     """One row of the ledger: by how much on hand and reserved changed, why, and for whom. Append-only."""
 
     __tablename__ = "stock_movement"
-    __table_args__ = (Index("stock_movement_of_item", "warehouse", "sku", "id"),)
+    __table_args__ = (
+        Index("stock_movement_of_item", "warehouse", "sku", "id"),
+        Index("stock_movement_of_fulfilment", "fulfilment_id", postgresql_where=text("fulfilment_id IS NOT NULL")),
+    )
 
     id: int | None = key()
     at: datetime = moment()
@@ -90,183 +92,74 @@ class StockMovement(SQLModel, table=True):
     reason: str = words()
 
 
-class Reservation(SQLModel, table=True):
-    """What one fulfilment was promised of one SKU."""
-
-    __tablename__ = "reservation"
-    __table_args__ = (
-        CheckConstraint("quantity > 0", name="reservation_positive"),
-        UniqueConstraint("fulfilment_id", "warehouse", "sku", name="one_reservation_per_sku"),
-    )
-
-    id: int | None = key()
-    fulfilment_id: int = reference("fulfilment.id")
-    warehouse: str
-    sku: str
-    quantity: int = big()
-    state: str = ReservationState.HELD.value
-    at: datetime = moment()
-
-
 def receive(session: Session, warehouse: str, sku: str, quantity: int, reason: str, actor: str, now: datetime) -> None:
-    """Add stock that arrived (a positive quantity in the SKU's unit)."""
+    """Add stock that arrived (a positive quantity in the SKU's unit); the first who waits for it looks again."""
     if quantity <= 0:
         raise ValueError(f"到货数量必须为正数:{sku} {quantity}")
-    _add(session, warehouse, sku, Movement.RECEIPT, quantity, reason, actor, now)
+    shelve(session, warehouse, sku)
+    move(session, warehouse, sku, Movement.RECEIPT, quantity, 0, actor, now, reason=reason)
 
 
 def adjust(session: Session, warehouse: str, sku: str, change: int, reason: str, actor: str, now: datetime) -> None:
-    """Correct what is on hand by a count: more or less, never below what is promised (the CHECK refuses it)."""
-    _add(session, warehouse, sku, Movement.ADJUSTMENT, change, reason, actor, now)
+    """Correct what is on hand by a difference. Raises `NotThere` when it would touch what is promised: count it."""
+    shelve(session, warehouse, sku)
+    if not move(session, warehouse, sku, Movement.ADJUSTMENT, change, 0, actor, now, reason=reason):
+        raise NotThere(warehouse, sku, -change, free(session, warehouse, sku))
 
 
-def _add(
-    session: Session, warehouse: str, sku: str, kind: Movement, change: int, reason: str, actor: str, now: datetime
+def transfer(
+    session: Session, sku: str, quantity: int, from_: str, to: str, reason: str, actor: str, now: datetime
 ) -> None:
+    """Move what is not promised from one warehouse to another. Raises `NotThere`."""
+    if quantity <= 0 or from_ == to:
+        raise ValueError("调拨数量必须为正数,而且两个仓库不能相同。")
+    # both rows in a fixed order, so that two transfers the other way round never wait in a circle
+    out = (from_, Movement.TRANSFER_OUT, -quantity, f"调往 {to}:{reason}")
+    into = (to, Movement.TRANSFER_IN, quantity, f"自 {from_} 调入:{reason}")
+    shelve(session, to, sku)
+    for warehouse, kind, change, why in sorted((out, into)):
+        if not move(session, warehouse, sku, kind, change, 0, actor, now, reason=why):
+            raise NotThere(from_, sku, quantity, free(session, from_, sku))
+
+
+def shelve(session: Session, warehouse: str, sku: str) -> None:
+    """Make a place for this SKU in this warehouse, unless there is one."""
     session.connection().execute(
         text(
-            "INSERT INTO stock_item (warehouse, sku, on_hand, reserved, buffer) VALUES (:warehouse, :sku, 0, 0, 0)"
+            "INSERT INTO stock_item (warehouse, sku, on_hand, reserved) VALUES (:warehouse, :sku, 0, 0)"
             " ON CONFLICT DO NOTHING"
         ),
         {"warehouse": warehouse, "sku": sku},
     )
-    _move(session, warehouse, sku, kind, change, 0, None, actor, now, reason)
-    if change > 0:
-        wake_backordered(session, warehouse, now)
 
 
-def reserve(
-    session: Session,
-    fulfilment_id: int,
-    warehouse: str,
-    wanted: Mapping[str, int] | list[tuple[str, int]],
-    actor: str,
-    now: datetime,
-) -> None:
-    """Promise these quantities to a fulfilment, all or nothing. Repeating it, even at once, changes nothing.
-
-    Lines of one SKU are summed first. What was given back (`release`) may be promised again. Raises `StockShort`
-    (nothing is reserved: roll back or use a savepoint). The buffer protects against other channels' delay, not
-    against an order that is here: it may be used.
-    """
-    total: Counter[str] = Counter()
-    for sku, quantity in wanted.items() if isinstance(wanted, Mapping) else wanted:
-        if quantity <= 0:
-            raise ValueError(f"预留数量必须为正数:{sku} {quantity}")
-        total[sku] += quantity
-    kept = select(Reservation.id).where(
-        Reservation.fulfilment_id == fulfilment_id, Reservation.state != ReservationState.RELEASED.value
-    )
-    if session.exec(kept).first() is not None:
-        return
-    missing = {}
-    promised = [sku for sku in sorted(total) if _promise(session, fulfilment_id, warehouse, sku, total[sku], now)]
-    for sku in promised:
-        if not _take(session, warehouse, sku, total[sku]):
-            missing[sku] = (total[sku], free(session, warehouse, sku))
-    if missing:
-        raise StockShort(warehouse, missing)
-    for sku in promised:
-        session.add(
-            StockMovement(
-                at=now,
-                warehouse=warehouse,
-                sku=sku,
-                kind=Movement.RESERVE.value,
-                reserved_change=total[sku],
-                fulfilment_id=fulfilment_id,
-                actor=actor,
-            )
-        )
-    session.flush()
+_MOVE = text("""
+WITH counted AS (
+  UPDATE stock_item SET on_hand = on_hand + :on_hand, reserved = reserved + :reserved
+  WHERE warehouse = :warehouse AND sku = :sku
+    AND reserved + :reserved >= 0 AND on_hand + :on_hand >= reserved + :reserved
+  RETURNING 1)
+INSERT INTO stock_movement (at, warehouse, sku, kind, on_hand_change, reserved_change, fulfilment_id, actor, reason)
+SELECT :at, :warehouse, :sku, :kind, :on_hand, :reserved, :fulfilment, :actor, :reason FROM counted
+""")
 
 
-def _promise(session: Session, fulfilment_id: int, warehouse: str, sku: str, quantity: int, now: datetime) -> bool:
-    """Write the reservation; False when another transaction has just written it."""
-    row = session.connection().execute(
-        text(
-            "INSERT INTO reservation (fulfilment_id, warehouse, sku, quantity, state, at)"
-            " VALUES (:fulfilment, :warehouse, :sku, :quantity, 'held', :now)"
-            " ON CONFLICT ON CONSTRAINT one_reservation_per_sku DO UPDATE"
-            " SET quantity = EXCLUDED.quantity, state = 'held', at = EXCLUDED.at"
-            " WHERE reservation.state = 'released'"
-        ),
-        {"fulfilment": fulfilment_id, "warehouse": warehouse, "sku": sku, "quantity": quantity, "now": now},
-    )
-    return row.rowcount == 1
-
-
-def _take(session: Session, warehouse: str, sku: str, quantity: int) -> bool:
-    row = session.connection().execute(
-        text(
-            "UPDATE stock_item SET reserved = reserved + :quantity"
-            " WHERE warehouse = :warehouse AND sku = :sku AND on_hand - reserved >= :quantity"
-        ),
-        {"warehouse": warehouse, "sku": sku, "quantity": quantity},
-    )
-    return row.rowcount == 1
-
-
-def release(session: Session, fulfilment_id: int, actor: str, now: datetime, reason: str) -> int:
-    """Give back what a fulfilment was promised; returns how many SKUs. Repeating it changes nothing."""
-    return _end(session, fulfilment_id, ReservationState.RELEASED, actor, now, reason)
-
-
-def consume(session: Session, fulfilment_id: int, actor: str, now: datetime) -> int:
-    """The goods have left (or gone into production): on hand and reserved both fall. Once."""
-    return _end(session, fulfilment_id, ReservationState.CONSUMED, actor, now, "")
-
-
-def _end(session: Session, fulfilment_id: int, state: ReservationState, actor: str, now: datetime, reason: str) -> int:
-    statement = (
-        select(Reservation)
-        .where(Reservation.fulfilment_id == fulfilment_id, Reservation.state == ReservationState.HELD.value)
-        .order_by(Reservation.sku)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    held = list(session.exec(statement))
-    for reservation in held:
-        gone = -reservation.quantity if state is ReservationState.CONSUMED else 0
-        kind = Movement.CONSUME if state is ReservationState.CONSUMED else Movement.RELEASE
-        _move(
-            session,
-            reservation.warehouse,
-            reservation.sku,
-            kind,
-            gone,
-            -reservation.quantity,
-            fulfilment_id,
-            actor,
-            now,
-            reason,
-        )
-        reservation.state = state.value
-        session.add(reservation)
-    session.flush()
-    return len(held)
-
-
-def _move(
+def move(
     session: Session,
     warehouse: str,
     sku: str,
     kind: Movement,
     on_hand: int,
     reserved: int,
-    fulfilment_id: int | None,
     actor: str,
     now: datetime,
-    reason: str,
-) -> None:
-    session.connection().execute(
-        text(
-            "WITH counted AS (UPDATE stock_item SET on_hand = on_hand + :on_hand, reserved = reserved + :reserved"
-            " WHERE warehouse = :warehouse AND sku = :sku RETURNING 1)"
-            " INSERT INTO stock_movement (at, warehouse, sku, kind, on_hand_change, reserved_change, fulfilment_id,"
-            " actor, reason) SELECT :at, :warehouse, :sku, :kind, :on_hand, :reserved, :fulfilment, :actor, :reason"
-            " FROM counted"
-        ),
+    *,
+    fulfilment_id: int | None = None,
+    reason: str = "",
+) -> bool:
+    """Change both counters and write the row of the ledger; False (and nothing done) where it would not fit."""
+    row = session.connection().execute(
+        _MOVE,
         {
             "warehouse": warehouse,
             "sku": sku,
@@ -279,10 +172,13 @@ def _move(
             "reason": reason,
         },
     )
+    if row.rowcount and on_hand > reserved:
+        wake_waiting(session, sku)
+    return bool(row.rowcount)
 
 
 def free(session: Session, warehouse: str, sku: str) -> int:
-    """What is on hand and not promised, buffer included."""
+    """What is on hand in one warehouse and not promised, buffer included."""
     row = session.connection().execute(
         text("SELECT on_hand - reserved FROM stock_item WHERE warehouse = :warehouse AND sku = :sku"),
         {"warehouse": warehouse, "sku": sku},
@@ -290,9 +186,16 @@ def free(session: Session, warehouse: str, sku: str) -> int:
     return int(row.scalar() or 0)
 
 
-def home_warehouse(session: Session) -> str:
-    """The warehouse that new orders go to. Raises `LookupError` when there is none yet."""
-    code = session.exec(select(Warehouse.code).order_by(Warehouse.code)).first()
-    if code is None:
-        raise LookupError("还没有仓库:先用 `orderloom catalogue load` 载入商品和库存。")
-    return code
+def free_everywhere(session: Session, skus: list[str], *, lock: bool = False) -> dict[tuple[str, str], int]:
+    """By (warehouse, SKU): what is on hand and not promised. `lock`: nobody changes it until the transaction ends.
+
+    Rows are locked in the order of SKU, then warehouse, as everybody locks them.
+    """
+    rows = session.connection().execute(
+        text(
+            "SELECT warehouse, sku, on_hand - reserved AS free FROM stock_item WHERE sku = ANY(:skus)"
+            " ORDER BY sku, warehouse" + (" FOR NO KEY UPDATE" if lock else "")
+        ),
+        {"skus": skus},
+    )
+    return {(row.warehouse, row.sku): int(row.free) for row in rows}

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 from sqlmodel import Session
 
-from integrations.payments import PaymentRecord, PaymentState
+from integrations.payments import PaymentRecord, PaymentState, Trade
 from models import hold
 from models.cancellation import request_cancellation
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, hold_on
-from models.order import Order
+from models.order import Order, lines_of
 from models.timeline import EventKind, note
 from models.wording import yuan
 from tasks.outside import platforms
@@ -28,38 +28,47 @@ async def verify_payment(claim: Claim) -> None:
     order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
     if order.payment_verified_at is not None:
         return
-    record = await ask_payment(order.channel, order.channel_order_id)
-    await in_transaction(lambda session: _judge(session, claim, record))
+    record = await ask_payment(order)
+    difference = await in_transaction(lambda session: _judge(session, claim, record))
     if record.state is PaymentState.PENDING:
         raise MustWait(WaitingOn.PAYMENT, "平台显示还没有付款", utcnow() + UNPAID_LOOK_AGAIN)
     if record.state in (PaymentState.CLOSED, PaymentState.REFUNDED):
         raise ClaimLost("平台上已取消或退款,转入取消流程")
-    if record.paid_fen != order.total_fen:
-        why = f"订单 {yuan(order.total_fen)},实付 {yuan(record.paid_fen)},两者不等"
-        raise MustWait(WaitingOn.PERSON, why, utcnow() + PERSON_LOOK_AGAIN)
+    if difference is not None:
+        raise MustWait(WaitingOn.PERSON, difference, utcnow() + PERSON_LOOK_AGAIN)
 
 
 @outward("核实付款")
-async def ask_payment(channel: str, channel_order_id: str) -> PaymentRecord:
-    """What the payment side says now. Reading only."""
-    return await platforms().payments.payment(channel, channel_order_id)
+async def ask_payment(order: Order) -> PaymentRecord:
+    """What the keeper of the money says now. Reading only."""
+    keeper = platforms().keeper(order.payment_keeper or order.channel)
+    return await keeper.payment(Trade(order.channel_order_id, order.payment_ref))
 
 
-def _judge(session: Session, claim: Claim, record: PaymentRecord) -> None:
+def _judge(session: Session, claim: Claim, record: PaymentRecord) -> str | None:
+    """Stamp the payment, or say what does not add up: the lines, the order's total and what was really paid."""
     now = utcnow()
     hold_on(session, claim)
     order = session.get_one(Order, claim.order_id, with_for_update=True)
     if record.state in (PaymentState.CLOSED, PaymentState.REFUNDED):
         request_cancellation(session, order, "平台上已取消或退款", f"platform:{order.channel}", now)
-    elif record.state is not PaymentState.PENDING and record.paid_fen != order.total_fen:
-        reason = f"订单金额 {yuan(order.total_fen)},平台实付 {yuan(record.paid_fen)}"
+        return None
+    if record.state is PaymentState.PENDING:
+        return None
+    lines_fen = sum(line.paid_fen for line in lines_of(session, claim.order_id)) + order.freight_fen
+    if not lines_fen == order.total_fen == record.paid_fen or record.currency != order.currency:
+        reason = (
+            f"各行合计 {yuan(lines_fen)},订单金额 {yuan(order.total_fen)},"
+            f"实付 {yuan(record.paid_fen)} {record.currency}:三者不等"
+        )
         how = "核对后在平台退差价或补款,再解除"
         hold.place(session, claim.order_id, "paid_amount_differs", reason, "财务", how, "verify-payment", now)
-    elif record.state is not PaymentState.PENDING:
-        order.payment_verified_at = now
-        order.paid_fen, order.paid_at = record.paid_fen, record.paid_at or order.paid_at
-        session.add(order)
-        note(
-            session, claim.order_id, EventKind.PAYMENT_VERIFIED, "verify-payment", now, claim.fulfilment_id,
-            paid_fen=record.paid_fen,
-        )  # fmt: skip
+        return reason
+    order.payment_verified_at = now
+    order.paid_fen, order.paid_at = record.paid_fen, record.paid_at or order.paid_at
+    session.add(order)
+    note(
+        session, claim.order_id, EventKind.PAYMENT_VERIFIED, "verify-payment", now, claim.fulfilment_id,
+        paid_fen=record.paid_fen, keeper=order.payment_keeper or order.channel,
+    )  # fmt: skip
+    return None

@@ -9,17 +9,18 @@ from sqlmodel import Session
 
 from integrations.production import WorkOrder as Work
 from models import hold
+from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import RELEASE
 from models.fulfilment import Claim, Stage, WaitingOn, advance, hold_on
 from models.product import products
 from models.production import WorkOrder, WorkState, work_orders_of
 from models.recipe import ingredients
+from models.reservation import Purpose, consume
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.outside import platforms
 from tasks.step import outward
-from tasks.stock import made_of
 from tasks.telling import tell_once
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
@@ -52,11 +53,14 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
     now = utcnow()
     hold_on(session, claim)
     works = work_orders_of(session, claim.fulfilment_id)
-    to_make = any(recipe for _, _, recipe in made_of(session, claim)) if not works else True
+    to_make = (
+        any(recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id)) if not works else True
+    )
     # without a batch number the release was cut short: its answer is still to be fetched, whatever was made meanwhile
     made = works and all(work.state == WorkState.COMPLETED.value and work.batch_no for work in works)
     if not to_make or made:
         advance(session, claim, Stage.PRODUCED, now)
+        consume(session, claim.fulfilment_id, "production", now, Purpose.INGREDIENT)
         actor = "platform:mes" if works else "stocked"
         note(session, claim.order_id, EventKind.PRODUCED, actor, now, claim.fulfilment_id)
     elif any(work.state == WorkState.FAILED.value for work in works):
@@ -88,7 +92,7 @@ def _plan(session: Session, claim: Claim) -> list[Work]:
     """The work orders to release; their rows are written with the intent, for a callback may be quicker than we."""
     rows = {row.work_order_no: row for row in work_orders_of(session, claim.fulfilment_id)}
     plan = []
-    for part, line, recipe in made_of(session, claim):
+    for part, line, recipe in made_of(session, claim.order_id, claim.fulfilment_id):
         if recipe is None:
             continue
         number = f"{claim.fulfilment_no}-{line.line_no}"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from models import hold
+from models.allocation import made_of
 from models.cancellation import request_cancellation
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, advance, hold_on
@@ -15,7 +16,6 @@ from models.review import CaseState, ReviewCase, Verdict, latest_case, open_case
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.review_runs import show_case
-from tasks.stock import made_of
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
 #: An open review is looked at again by itself this long after it was due.
@@ -46,7 +46,7 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
     order = session.get_one(Order, claim.order_id)
     case = latest_case(session, claim.fulfilment_id)
     policy = settings().policy
-    recipes = [recipe for _, _, recipe in made_of(session, claim) if recipe is not None]
+    recipes = [recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id) if recipe is not None]
     reasons = reasons_for_review(order, recipes, policy.review_over_fen)
     if (case is None and not reasons) or (case is not None and case.verdict == Verdict.APPROVE.value):
         advance(session, claim, Stage.APPROVED, now)

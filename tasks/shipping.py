@@ -10,19 +10,19 @@ from integrations.carriers import NotDeliverable, Shipment
 from integrations.channels import Channel
 from integrations.channels import Parcel as ParcelNotice
 from integrations.errors import Refused
+from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import SHIP_NOTICE, WAYBILL
 from models.fulfilment import Claim, Stage, advance, hold_on
-from models.intake import Receiver
-from models.order import Contact, Order, keep_contact, reveal
-from models.parcel import Parcel, keep_parcel, parcel_of
+from models.order import Contact, Order, reveal
+from models.parcel import keep_parcel, parcel_of
 from models.product import products
-from models.settings import settings
-from models.stock import consume
+from models.reservation import consume
 from models.timeline import EventKind, note
+from tasks.notifying import tracking_link
 from tasks.outside import platforms
+from tasks.receiver import lift_mask
 from tasks.step import outward
-from tasks.stock import made_of
 from tasks.telling import tell_once
 
 
@@ -39,7 +39,7 @@ async def create_waybill(claim: Claim) -> None:
 async def ask_for_waybill(claim: Claim) -> None:
     """Ask the carrier. Twice: it recognises our shipment number, and we adopt what it has."""
     carrier = platforms().carrier()
-    await _lift_mask(claim)
+    await lift_mask(claim)
 
     async def call(request: bytes) -> dict[str, Any]:
         try:
@@ -58,26 +58,9 @@ async def ask_for_waybill(claim: Claim) -> None:
     )
 
 
-async def _lift_mask(claim: Claim) -> None:
-    """On masking platforms the receiver is asked for only now, when the waybill needs it."""
-    order, masked = await in_transaction(lambda session: _contact(session, claim))
-    if masked:
-        receiver = await platforms().channel(order.channel).receiver(order.channel_order_id)
-        await in_transaction(lambda session: _keep_receiver(session, order, receiver))
-
-
-def _contact(session: Session, claim: Claim) -> tuple[Order, bool]:
-    order = session.get_one(Order, claim.order_id)
-    return order, session.get_one(Contact, order.contact_id).only_masked
-
-
-def _keep_receiver(session: Session, order: Order, receiver: Receiver) -> None:
-    keep_contact(session, receiver, session.get_one(Contact, order.contact_id, with_for_update=True))
-
-
 def _shipment(session: Session, claim: Claim) -> Shipment:
     order = session.get_one(Order, claim.order_id)
-    parts = made_of(session, claim)
+    parts = made_of(session, claim.order_id, claim.fulfilment_id)
     goods = products(session, [line.sku for _, line, _ in parts])
     weight = sum(goods[line.sku].weight_g * part.quantity for part, line, _ in parts)
     cargo = tuple((line.title[:60] or line.sku, part.quantity) for part, line, _ in parts)
@@ -126,7 +109,9 @@ def _notice(session: Session, claim: Claim, channel: Channel) -> bytes:
     order = session.get_one(Order, claim.order_id)
     parcel = parcel_of(session, claim.fulfilment_id)
     assert parcel is not None
-    lines = tuple((line.channel_line_id, part.quantity) for part, line, _ in made_of(session, claim))
+    lines = tuple(
+        (line.channel_line_id, part.quantity) for part, line, _ in made_of(session, claim.order_id, claim.fulfilment_id)
+    )
     told = ParcelNotice(parcel.waybill_no, parcel.carrier, tracking_link(parcel), lines)
     return channel.shipping_notice(order.channel_order_id, order.handles, told)
 
@@ -143,8 +128,3 @@ def _shipped(session: Session, claim: Claim) -> None:
     note(
         session, claim.order_id, EventKind.SHIPPED, "tell-channel", now, claim.fulfilment_id, waybill=parcel.waybill_no
     )
-
-
-def tracking_link(parcel: Parcel) -> str:
-    """The customer's link to the tracking page."""
-    return f"{settings().portal_url()}/t/{parcel.token}"

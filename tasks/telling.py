@@ -17,36 +17,43 @@ from models import effect, faults
 from models.database import in_transaction, utcnow
 from models.effect import Attempt, EffectKind, EffectState, Once, Settled
 from models.fulfilment import Claim, ClaimLost, hold_on
+from models.order import lock_order
 from models.privacy import seal, unseal
 
 Answer = dict[str, Any]
 
 
 async def tell_once(
-    claim: Claim,
+    claim: Claim | None,
     kind: EffectKind,
     key: str,
     prepare: Callable[[Session], bytes],
     call: Callable[[bytes], Awaitable[Answer]],
     settle: Callable[[Session, Answer | None], None],
     ask: Callable[[bytes], Awaitable[Answer | None]] | None = None,
+    *,
+    order_id: int | None = None,
+    fulfilment_id: int | None = None,
 ) -> None:
     """Tell `key` once, and `settle` what follows from the answer (None: given up) under the claim's fence.
+
+    Without a claim (a refund after the order is over) the effect's own lease and fence are all there is; then say
+    which order and fulfilment it belongs to, and let `settle` stand being called twice.
 
     `prepare` builds the bytes in the intent's transaction. Raises `ClaimLost`, `EffectBusy`, and the platform's
     `Later`, `Refused` and `Unclear`; each leaves the ledger saying what is known.
     """
 
     def intend(session: Session) -> Attempt | Settled:
-        hold_on(session, claim)
+        _hold_on(session, claim, order_id)
         begun = effect.begin(
             session,
             kind,
             key,
             seal(prepare(session).decode()),
             utcnow(),
-            order_id=claim.order_id,
-            fulfilment_id=claim.fulfilment_id,
+            order_id=claim.order_id if claim else order_id,
+            fulfilment_id=claim.fulfilment_id if claim else fulfilment_id,
         )
         if isinstance(begun, Settled):
             settle(session, begun.response)
@@ -59,7 +66,7 @@ async def tell_once(
     faults.point(f"intended:{kind.name}")
     answer = await _call(begun, call, ask)
     faults.point(f"called:{kind.name}")
-    lost = await in_transaction(lambda session: _record(session, claim, begun, answer, settle))
+    lost = await in_transaction(lambda session: _record(session, claim, order_id, begun, answer, settle))
     faults.point(f"recorded:{kind.name}")
     if lost:
         raise ClaimLost(f"{key} 已完成,但订单在此期间有了变化")
@@ -112,16 +119,27 @@ async def _failed(attempt: Attempt, state: EffectState, error: Exception) -> Non
 
 def _record(
     session: Session,
-    claim: Claim,
+    claim: Claim | None,
+    order_id: int | None,
     attempt: Attempt,
     answer: Answer,
     settle: Callable[[Session, Answer | None], None],
 ) -> bool:
     """Record the outcome whoever owns the claim now; settle only under our own fence. True: the claim is lost."""
-    effect.done(session, attempt, answer, utcnow())
+    lost = False
     try:
-        hold_on(session, claim)
+        _hold_on(session, claim, order_id)  # locks the rows, whether or not they are still ours
     except ClaimLost:
-        return True
-    settle(session, answer)
-    return False
+        lost = True
+    effect.done(session, attempt, answer, utcnow())
+    if not lost:
+        settle(session, answer)
+    return lost
+
+
+def _hold_on(session: Session, claim: Claim | None, order_id: int | None) -> None:
+    """Lock the order's fulfilments, before any effect: under the claim's fence where there is a claim."""
+    if claim is not None:
+        hold_on(session, claim)
+    elif order_id is not None:
+        lock_order(session, order_id)

@@ -9,9 +9,10 @@ from sqlmodel import Session, select
 from integrations.sandbox.history import catalogue
 from models.product import Product, Unit, save_products
 from models.recipe import save_starter_recipes
-from models.stock import Warehouse, receive
+from models.stock import receive
+from models.warehouse import Warehouse
 
-WAREHOUSE = Warehouse(code="WH-EAST", name="华东仓(嘉兴)", region="华东")
+WAREHOUSE = Warehouse(code="WH-EAST", name="华东仓(嘉兴)", region="华东", province="浙江省")
 #: Enough for years of replay: running short is what tests and drills arrange themselves.
 PIECES = 5_000
 GRAMS = 100_000_000

@@ -22,7 +22,7 @@ from deployments.stack_record import StackRecord
 from models.database import utcnow
 from models.fulfilment import Stage, WaitingOn
 from models.settings import settings
-from models.stock import reserve
+from models.reservation import reserve
 from tests.models.factories import a_fulfilment, an_order
 from tests.prefect import free_port
 

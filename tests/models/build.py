@@ -27,9 +27,11 @@ from models.privacy import seal
 from models.product import Product, save_products
 from models.production import WorkOrder, take_report
 from models.recipe import choose, ingredients, read_profile, recipes, save_starter_recipes
+from models.reservation import consume, reserve
 from models.review import open_case
-from models.stock import Warehouse, consume, receive, reserve
+from models.stock import receive
 from models.timeline import EventKind, note
+from models.warehouse import Warehouse
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
 WAREHOUSE = "WH-SZ"

@@ -18,7 +18,9 @@ from sqlmodel import Session
 
 from models.fulfilment import fulfilments_of
 from models.product import Product, save_products
-from models.stock import StockShort, Warehouse, consume, free, home_warehouse, receive, release, reserve
+from models.reservation import consume, release, reserve
+from models.stock import StockShort, free, receive
+from models.warehouse import Warehouse, home_warehouse
 from tests.models.build import CAN, NOW, WAREHOUSE, engine_of, incoming, open_shop, taken
 
 Result = TypeVar("Result")

@@ -1,0 +1,101 @@
+"""Steps: what is out already is called back from the factory and the carrier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlmodel import Session
+
+from models import hold
+from models.database import in_transaction, utcnow
+from models.effect import RELEASE_CANCEL, WAYBILL, WAYBILL_CANCEL, effects_of
+from models.fulfilment import Claim, WaitingOn, hold_on
+from models.production import WorkOrder, WorkState, work_orders_of
+from models.timeline import EventKind, note, timeline
+from tasks.outside import platforms
+from tasks.step import outward
+from tasks.telling import tell_once
+from tasks.working import MustWait
+
+
+async def call_back(claim: Claim, reason: str) -> None:
+    """Call back whatever left the house for this fulfilment. Twice: it is called back, nothing is asked."""
+    told = await in_transaction(lambda session: effects_of(session, claim.order_id))
+    mine = {e.kind for e in told if e.fulfilment_id == claim.fulfilment_id}
+    under_way = [e.lease_until for e in told if e.lease_until is not None and e.lease_until > utcnow()]
+    if under_way:  # a call of an interrupted worker may still arrive: let it arrive, then call it back
+        raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后再撤回", max(under_way))
+    works = await in_transaction(lambda session: work_orders_of(session, claim.fulfilment_id))
+    for work in works:
+        if work.state not in (WorkState.CALLED_BACK.value, WorkState.COMPLETED.value, WorkState.FAILED.value):
+            await call_back_work_order(claim, work, reason)
+    if WAYBILL.name in mine:
+        await call_back_waybill(claim)
+
+
+@outward("撤回生产")
+async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str) -> None:
+    """Call a work order back from the factory. Twice: the same answer."""
+    factory = platforms().production()
+    key = f"release-cancel-{work.work_order_no}"
+
+    async def call(request: bytes) -> dict[str, Any]:
+        return {"stopped": await factory.cancel(key, request)}
+
+    def settle(session: Session, answer: dict[str, Any] | None) -> None:
+        hold_on(session, claim)
+        if _known_as_called_back(session, claim, work.work_order_no):
+            return
+        row = session.get_one(WorkOrder, work.id, with_for_update=True)
+        stopped = bool(answer and answer["stopped"])
+        if stopped:
+            row.state = WorkState.CALLED_BACK.value
+            session.add(row)
+        else:
+            how = "成品入库或报损后解除"
+            reason = f"{work.work_order_no} 已经生产,撤不回"
+            hold.place(session, claim.order_id, "made_already", reason, "生产主管", how, "cancel", utcnow())
+        note(
+            session, claim.order_id, EventKind.CALLED_BACK, "cancel", utcnow(), claim.fulfilment_id,
+            what=work.work_order_no, stopped=stopped,
+        )  # fmt: skip
+
+    await tell_once(
+        claim, RELEASE_CANCEL, key, lambda _: factory.cancel_request(work.work_order_no, reason), call, settle
+    )
+
+
+@outward("取消运单")
+async def call_back_waybill(claim: Claim) -> None:
+    """Cancel the waybill. Twice: it is cancelled."""
+    carrier = platforms().carrier()
+
+    async def call(request: bytes) -> dict[str, Any]:
+        return {"cancelled": await carrier.cancel_waybill(request.decode())}
+
+    def settle(session: Session, answer: dict[str, Any] | None) -> None:
+        if _known_as_called_back(session, claim, claim.fulfilment_no):
+            return
+        cancelled = bool(answer and answer["cancelled"])
+        if not cancelled:
+            how = "联系快递拦截"
+            hold.place(session, claim.order_id, "parcel_gone", "运单取消不了", "仓库主管", how, "cancel", utcnow())
+        note(
+            session, claim.order_id, EventKind.CALLED_BACK, "cancel", utcnow(), claim.fulfilment_id,
+            what=claim.fulfilment_no, stopped=cancelled,
+        )  # fmt: skip
+
+    await tell_once(
+        claim,
+        WAYBILL_CANCEL,
+        f"waybill-cancel-{claim.fulfilment_no}",
+        lambda _: claim.fulfilment_no.encode(),
+        call,
+        settle,
+    )
+
+
+def _known_as_called_back(session: Session, claim: Claim, what: str) -> bool:
+    """Whether the answer to calling this back is in the timeline: a repeat after a crash settles it again."""
+    happened = timeline(session, claim.order_id)
+    return any(e.kind == EventKind.CALLED_BACK.value and e.detail.get("what") == what for e in happened)

@@ -1,0 +1,112 @@
+"""Steps: the warehouse is asked whether the goods are really there, and has some minutes to say no."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from sqlmodel import Session
+
+from integrations.errors import PlatformError
+from models import hold, stock_check
+from models.database import in_transaction, utcnow
+from models.effect import STAFF_MESSAGE, EffectBusy
+from models.fulfilment import Claim, Stage, WaitingOn, hold_on
+from models.order import Order
+from models.settings import settings
+from models.stock_check import CheckState, StockCheck
+from models.wording import local
+from tasks.outside import platforms
+from tasks.step import outward
+from tasks.telling import tell_once
+from tasks.working import PERSON_LOOK_AGAIN, MustWait
+
+UNANSWERED = "stock_check_unanswered"
+
+
+async def ask_warehouse(claim: Claim) -> None:
+    """Send the warehouse the checks that it has not heard of: this one, and others that piled up. Never a stop.
+
+    One message for many orders, a few seconds apart, because its robot takes 20 a minute. Twice: nobody is left out,
+    and at worst a check is named again. What no message reaches stands in the portal's list all the same.
+    """
+    if platforms().staff is None or settings().policy.stock_check_minutes <= 0 or claim.stage is not Stage.RESERVED:
+        return
+    checks = await in_transaction(lambda session: _ring(session, claim))
+    if checks:
+        with contextlib.suppress(PlatformError, EffectBusy):
+            await send_checks(claim, checks)
+
+
+def _ring(session: Session, claim: Claim) -> list[tuple[StockCheck, str]]:
+    """The checks to tell this fulfilment's warehouse of now, with their order numbers."""
+    own = stock_check.open_check_of(session, claim.fulfilment_id)
+    if own is None or own.announced_at is not None:
+        return []
+    checks = stock_check.ring(session, own.warehouse, utcnow())
+    return [(check, session.get_one(Order, check.order_id).order_no) for check in checks]
+
+
+@outward("通知仓库核对库存")
+async def send_checks(claim: Claim, checks: list[tuple[StockCheck, str]]) -> None:
+    """Send one message. Twice: the warehouse may read it twice, and nothing else comes of it."""
+    staff = platforms().staff
+    assert staff is not None
+    ids = [check.id for check, _ in checks if check.id is not None]
+
+    async def call(request: bytes) -> dict[str, Any]:
+        await staff.send(request)
+        return {"checks": ids}
+
+    await tell_once(
+        claim,
+        STAFF_MESSAGE,
+        f"stock-check-{checks[0][0].warehouse}-{ids[0]}-{ids[-1]}",
+        lambda _: staff.request(message(checks)),
+        call,
+        lambda session, _: stock_check.announced(session, ids, utcnow()),
+    )
+
+
+def message(checks: list[tuple[StockCheck, str]]) -> str:
+    """The Markdown that the warehouse reads: what to look for, until when, and where to say so."""
+    due = min(check.due_at for check, _ in checks)
+    head = f'**库存核对** {checks[0][0].warehouse} · {len(checks)} 单,<font color="warning">{local(due)} 前</font>答复'
+    rows = [f"> {check.number} {order_no}:{'、'.join(check.skus[:6])}" for check, order_no in checks]
+    return "\n".join([head, *rows, "没有货请在员工页面「库存核对」按「没有货」;不答复即按有货发出。"])
+
+
+async def pass_stock_check(claim: Claim) -> None:
+    """Before the parcel: wait until the warehouse has answered or its time is over. Twice: nothing changes."""
+    if claim.stage.reached(Stage.SHIPPED):
+        return
+    check = await in_transaction(lambda session: _look(session, claim))
+    if check is None:
+        return
+    if check.state == CheckState.OPEN.value:
+        raise MustWait(WaitingOn.STOCK_CHECK, f"等仓库核对库存({check.number})", check.due_at)
+    raise MustWait(WaitingOn.PERSON, f"仓库没有答复 {check.number},等人确认", utcnow() + PERSON_LOOK_AGAIN)
+
+
+def _look(session: Session, claim: Claim) -> StockCheck | None:
+    """The check that still stops the fulfilment, or None."""
+    check = stock_check.latest_check(session, claim.fulfilment_id)
+    if check is None or check.state in (CheckState.THERE.value, CheckState.WITHDRAWN.value):
+        return None
+    now = utcnow()
+    if check.state == CheckState.OPEN.value:
+        if check.due_at > now:
+            return check
+        hold_on(session, claim)
+        session.refresh(check, with_for_update=True)
+        if check.state == CheckState.OPEN.value:
+            stock_check.silence(session, check, now)
+    if check.state != CheckState.SILENT.value or settings().policy.stock_check_silence == "proceed":
+        return None
+    if hold.ever_placed(session, claim.order_id, f"{UNANSWERED}_{check.id}"):
+        still = {h.code for h in hold.open_holds(session, claim.order_id)}
+        return check if f"{UNANSWERED}_{check.id}" in still else None
+    how = "问清仓库:有货就解除;没有货在「库存核对」答复"
+    reason = f"仓库 {check.warehouse} 没有按时答复 {check.number}"
+    hold.place(session, claim.order_id, f"{UNANSWERED}_{check.id}", reason, "仓库主管", how, "stock-check", now)
+    return check

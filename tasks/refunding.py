@@ -1,0 +1,161 @@
+"""Steps: money back to the customer, asked for once and followed until it is there."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from integrations.errors import Later, Refused, Unclear
+from integrations.payments import Payments, PaymentState, RefundAnswer, RefundState, RefundWish, Trade
+from integrations.platforms import NotConnected
+from models import refund
+from models.allocation import made_of
+from models.database import in_transaction, utcnow
+from models.effect import REFUND, EffectBusy
+from models.fulfilment import Claim, hold_on
+from models.order import Order, lines_of
+from models.refund import Refund, RefundStep
+from models.settings import settings
+from tasks.outside import platforms
+from tasks.payment import ask_payment
+from tasks.step import outward
+from tasks.telling import tell_once
+
+_STEPS = {
+    RefundState.PROCESSING: RefundStep.PROCESSING,
+    RefundState.PAID: RefundStep.PAID,
+    RefundState.ABNORMAL: RefundStep.STUCK,
+    RefundState.CLOSED: RefundStep.STUCK,
+}
+
+
+async def settle_payment(claim: Claim) -> None:
+    """Know what was really paid before anything is paid back. Twice: it is known, nothing is asked."""
+    order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
+    if order.payment_verified_at is None and order.paid_fen > 0:
+        record = await ask_payment(order)
+        if record.state in (PaymentState.PAID, PaymentState.PART_REFUNDED):
+            await in_transaction(lambda session: _stamp(session, claim, record.paid_fen, record.paid_at))
+
+
+def _stamp(session: Session, claim: Claim, paid_fen: int, paid_at: datetime | None) -> None:
+    hold_on(session, claim)
+    order = session.get_one(Order, claim.order_id, with_for_update=True)
+    order.payment_verified_at = utcnow()
+    order.paid_fen, order.paid_at = paid_fen, paid_at or order.paid_at
+    session.add(order)
+
+
+async def pay_back(owed: Refund, claim: Claim | None = None) -> Refund:
+    """Carry a refund on: ask for it, or ask what became of it; the refund as it is then. Twice: it is paid once.
+
+    What the keeper refuses reaches a person. Raises `Later`, `Unclear` and `EffectBusy`: try again.
+    """
+    if owed.state not in (RefundStep.DUE.value, RefundStep.PROCESSING.value):
+        return owed
+    try:
+        if owed.state == RefundStep.DUE.value:
+            await ask_for_refund(owed, claim)
+        else:
+            await follow_refund(owed)
+    except (Refused, NotConnected) as error:
+        problem = str(error)
+        await in_transaction(lambda session: _report(session, owed.refund_no, RefundStep.STUCK, "", problem))
+    return await in_transaction(lambda session: session.get_one(Refund, owed.id, populate_existing=True))
+
+
+@outward("退款")
+async def ask_for_refund(owed: Refund, claim: Claim | None) -> None:
+    """Ask the keeper of the money. Twice: it is asked whether it has this refund before it is told again."""
+    keeper = platforms().keeper(owed.keeper)
+
+    async def call(request: bytes) -> dict[str, Any]:
+        return _kept(await keeper.refund(request))
+
+    async def ask(request: bytes) -> dict[str, Any] | None:
+        known = await keeper.find_refund(request)
+        return None if known is None else _kept(known)
+
+    await tell_once(
+        claim,
+        REFUND,
+        f"refund-{owed.refund_no}",
+        lambda session: keeper.refund_request(_wish(session, owed)),
+        call,
+        lambda session, answer: _answered(session, owed, answer),
+        ask=ask,
+        order_id=owed.order_id,
+        fulfilment_id=owed.fulfilment_id,
+    )
+
+
+@outward("查询退款")
+async def follow_refund(owed: Refund) -> None:
+    """Ask what became of a refund that was taken. Reading only."""
+    keeper: Payments = platforms().keeper(owed.keeper)
+    wish = await in_transaction(lambda session: _wish(session, owed))
+    answer = await keeper.find_refund(keeper.refund_request(wish))
+    if answer is not None:
+        await in_transaction(lambda session: _answered(session, owed, _kept(answer)))
+    else:
+        await in_transaction(lambda session: _report(session, owed.refund_no, RefundStep.PROCESSING, "", ""))
+
+
+def _wish(session: Session, owed: Refund) -> RefundWish:
+    order = session.get_one(Order, owed.order_id)
+    if owed.fulfilment_id is not None:
+        parts = made_of(session, owed.order_id, owed.fulfilment_id)
+        lines = tuple((line.channel_line_id, part.quantity) for part, line, _ in parts)
+    else:
+        whole = owed.amount_fen == order.paid_fen
+        lines = (
+            tuple((line.channel_line_id, line.quantity) for line in lines_of(session, owed.order_id)) if whole else ()
+        )
+    return RefundWish(
+        refund_no=owed.refund_no,
+        trade=Trade(order.channel_order_id, order.payment_ref),
+        amount_fen=owed.amount_fen,
+        paid_fen=order.paid_fen,
+        currency=order.currency,
+        reason=owed.reason,
+        lines=lines,
+        handles=order.handles,
+    )
+
+
+def _kept(answer: RefundAnswer) -> dict[str, Any]:
+    return {
+        "state": answer.state.value,
+        "refund_id": answer.refund_id,
+        "refunded_fen": answer.refunded_fen,
+        "reason": answer.reason,
+    }
+
+
+def _answered(session: Session, owed: Refund, answer: dict[str, Any] | None) -> None:
+    assert answer is not None, "an effect that can be asked about is never given up"
+    step, problem = _STEPS[RefundState(answer["state"])], answer["reason"]
+    if step is RefundStep.PAID and answer["refunded_fen"] != owed.amount_fen:
+        step, problem = RefundStep.STUCK, f"应退 {owed.amount_fen} 分,平台退了 {answer['refunded_fen']} 分:请核对"
+    _report(session, owed.refund_no, step, answer["refund_id"], problem)
+
+
+def _report(session: Session, refund_no: str, step: RefundStep, refund_id: str, problem: str) -> None:
+    now = utcnow()
+    again = refund.look_again(settings().policy.refund_look_again_minutes, now)
+    refund.report(session, refund_no, step, "refund", now, refund_id=refund_id, problem=problem, look_again_at=again)
+
+
+async def follow_refunds() -> dict[str, int]:
+    """Carry on every refund that is due and nobody is working on; how many came to which state."""
+    owed = await in_transaction(lambda session: refund.refunds_to_follow(session, utcnow()))
+    counts: dict[str, int] = {}
+    for one in owed:
+        try:
+            state = (await pay_back(one)).state
+        except (Later, Unclear, EffectBusy):
+            state = "later"
+        counts[state] = counts.get(state, 0) + 1
+    return counts
