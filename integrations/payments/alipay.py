@@ -207,7 +207,8 @@ def news_in(notify: Mapping[str, str]) -> PaymentNews | None:
     `Refused` when it cannot be read.
     """
     try:
-        event_id, ref = identity(notify.get("notify_id"), "notify_id"), identity(notify.get("out_trade_no"), "trade")
+        event_id = identity(notify.get("notify_id"), "notify_id")
+        ref = identity(notify.get("out_trade_no"), "out_trade_no")
     except Unparsable as error:
         raise Refused(PLATFORM, "unreadable", f"a signed notify about no trade: {error}") from error
     if notify.get("gmt_refund") and notify.get("out_biz_no"):
