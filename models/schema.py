@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 
 from models import (  # noqa: F401
     backorder,
+    channel_stock,
     compensation,
     coupon,
     customer_link,
