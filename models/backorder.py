@@ -42,7 +42,7 @@ class Backorder(SQLModel, table=True):
     id: int | None = key()
     fulfilment_id: int = reference("fulfilment.id")
     order_id: int = reference("orders.id")
-    skus: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)  # type: ignore[call-overload]
+    skus: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)
     paid_at: datetime = moment()
     since: datetime = moment()
     expected_on: date = Field(sa_type=Date)

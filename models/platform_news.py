@@ -54,10 +54,8 @@ def follow(
         return changed
     if incoming.status in OVER:
         _shipped_there(session, known.id, actor, now)
-    elif (
-        unpaid and incoming.status is not PlatformStatus.AWAITING_PAYMENT and _paid_late(session, order, incoming, now)
-    ):
-        pass
+    elif unpaid and _is_paid_late(session, order, incoming, now):
+        changed = True
     elif unpaid:
         changed = _rewrite_unpaid(session, order, incoming, catalogue) or changed
     else:
@@ -129,9 +127,9 @@ def _rewrite_unpaid(session: Session, order: Order, incoming: IncomingOrder, cat
     return True
 
 
-def _paid_late(session: Session, order: Order, incoming: IncomingOrder, now: datetime) -> bool:
+def _is_paid_late(session: Session, order: Order, incoming: IncomingOrder, now: datetime) -> bool:
     """Whether this is money for an order that we have ended: it goes back (models/cancellation.py)."""
-    if order.cancel_requested_at is None:
+    if order.cancel_requested_at is None or incoming.status is PlatformStatus.AWAITING_PAYMENT:
         return False
     order.paid_fen, order.paid_at = incoming.paid_fen, incoming.paid_at
     order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref

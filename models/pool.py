@@ -23,7 +23,7 @@ WHOLE = 100
 
 
 class StockRule(SQLModel, table=True):
-    """What the seller wants for one SKU. The buffer is a percentage of what is on hand, or a number in each warehouse."""
+    """What the seller wants for one SKU. The buffer is a percentage of what is on hand, or so many a warehouse."""
 
     __tablename__ = "stock_rule"
     __table_args__ = (

@@ -52,14 +52,14 @@ class StockCheck(SQLModel, table=True):
     fulfilment_id: int = reference("fulfilment.id")
     order_id: int = reference("orders.id")
     warehouse: str
-    skus: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)  # type: ignore[call-overload]
+    skus: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)
     state: str = CheckState.OPEN.value
     opened_at: datetime = moment()
     due_at: datetime = moment()
     announced_at: datetime | None = moment(nullable=True)
     answered_at: datetime | None = moment(nullable=True)
     answered_by: str = ""
-    missing: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)  # type: ignore[call-overload]
+    missing: list[str] = Field(default_factory=list, sa_type=ARRAY(Text), nullable=False)
     remark: str = words()
 
     @property

@@ -71,7 +71,8 @@ async def send_checks(claim: Claim, checks: list[tuple[StockCheck, str]]) -> Non
 def message(checks: list[tuple[StockCheck, str]]) -> str:
     """The Markdown that the warehouse reads: what to look for, until when, and where to say so."""
     due = min(check.due_at for check, _ in checks)
-    head = f'**库存核对** {checks[0][0].warehouse} · {len(checks)} 单,<font color="warning">{local(due)} 前</font>答复'
+    until = f'<font color="warning">{local(due)} 前</font>答复'
+    head = f"**库存核对** {checks[0][0].warehouse} · {len(checks)} 单,{until}"
     rows = [f"> {check.number} {order_no}:{'、'.join(check.skus[:6])}" for check, order_no in checks]
     return "\n".join([head, *rows, "没有货请在员工页面「库存核对」按「没有货」;不答复即按有货发出。"])
 
