@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from integrations.channels.douyin_api import sign
-from integrations.sandbox import douyin_stock
+from integrations.sandbox import douyin_after_sales, douyin_stock
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.douyin_errors import Failed as Failed
 from integrations.sandbox.douyin_orders import ORDER, PART_SHIPPED, TO_SHIP, remaining, save, seen, ship
@@ -277,5 +277,6 @@ OPERATIONS: dict[str, Operation] = {
     "order.batchDecrypt": _decrypt,
     "order.logisticsAdd": _logistics_add,
     "order.logisticsAddMultiPack": _logistics_add_packs,
+    **douyin_after_sales.OPERATIONS,
     **douyin_stock.OPERATIONS,
 }
