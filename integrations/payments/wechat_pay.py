@@ -267,7 +267,7 @@ def _failure(error: PlatformError, changes: bool) -> PlatformError:
     found = re.search(r'"code"\s*:\s*"([A-Z_]{1,64})"', error.message)
     code, said = (found[1] if found else error.code), error.message
     if code in THROTTLED:
-        return error if isinstance(error, Later) else Later(PLATFORM, code, said, THROTTLED_FOR)
+        return Later(PLATFORM, code, said, error.retry_after if isinstance(error, Later) else THROTTLED_FOR)
     if code in UNTIL_MENDED or error.code == "401":
         return Later(PLATFORM, code, f"{said}; {UNTIL_MENDED.get(code, UNTIL_MENDED['SIGN_ERROR'])}", CREDENTIALS_WAIT)
     if code == "SYSTEM_ERROR":
