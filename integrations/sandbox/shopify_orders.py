@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from integrations.sandbox.baskets import Basket, BasketLine
+from integrations.sandbox.shopify_providers import tell_providers
 from integrations.sandbox.world import World
 
 ORDER = "shopify.order"
@@ -76,6 +77,7 @@ def save(world: World, order: dict[str, Any], at: datetime) -> None:
     world.put(ORDER, order["id"], order, at)
     for part in order["fulfillmentOrders"]:
         world.put(PART, part["id"], {"order": order["id"]}, at)
+    tell_providers(world, order, at)
 
 
 def pay(order: dict[str, Any], at: datetime) -> None:
