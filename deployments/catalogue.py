@@ -152,9 +152,42 @@ DEPLOYMENTS: list[Deployment] = [
         limit=None,
         description=(
             "**取消一个订单**：填订单号、原因和你的姓名。\n\n"
-            "已下达的生产和已开的运单会撤回，库存退回，已付款的记为应退款。已经发出的订单不会取消，只标记为需要拦截。"
+            "已下达的生产和已开的运单会撤回，库存退回，已付的款原路退回。已经发出的订单不会取消，只标记为需要拦截。"
         ),
         tags=("by-hand",),
+    ),
+    Deployment(
+        name="manual",
+        entrypoint="flows/compensate_order.py:compensate_order",
+        pool="desk",
+        limit=None,
+        description=(
+            "**补偿一个订单**：缺货等发不出去时，全额退款并发一张优惠券；填订单号、原因和你的姓名。\n\n"
+            "自动补偿达到上限后停在「等人批准」的订单，在这里选 `approve` 批准或 `decline` 驳回。"
+            "补偿过的订单再运行一次，什么也不会改变，状态名是「没有变化」。"
+        ),
+        tags=("by-hand", "money"),
+    ),
+    Deployment(
+        name="manual",
+        entrypoint="flows/refund_order.py:refund_order",
+        pool="desk",
+        limit=None,
+        description=(
+            "**部分退款**：填订单号、金额（元）、原因和你的姓名，货照发。\n\n"
+            "从收款的一方原路退回；超过剩余可退金额会被拒绝。一次运行只退一次，重试也不会多退；再退请再运行一次。"
+        ),
+        tags=("by-hand", "money"),
+    ),
+    Deployment(
+        name="every-5-minutes",
+        entrypoint="flows/tend_stock.py:tend_stock",
+        pool="routine",
+        schedule=Cron("*/5 * * * *"),
+        description=(
+            "**照看库存与退款**：过期的预留释放，到货按付款先后分给等货的订单，漏发的核对再发给仓库，未到账的退款再查。"
+        ),
+        tags=("stock", "money"),
     ),
     Deployment(
         name="review",
@@ -190,6 +223,18 @@ DEPLOYMENTS: list[Deployment] = [
             ("resume", "**继续履约**：解除暂停，立即接着取单。"),
             ("drain", "**收尾后停止**：做完手上的订单就退出；守护进程会另起新的通道，适合更新程序之后用。"),
         )
+    ),
+    Deployment(
+        name="every-5-minutes",
+        entrypoint="flows/publish_stock.py:publish_stock",
+        pool="routine",
+        schedule=Cron("*/5 * * * *"),
+        description=(
+            "**发布库存到各渠道**：每个渠道的可售数改成它该有的数；等不及就点 Run。\n\n"
+            "渠道上刚卖出的不会被盖掉：先看渠道现在的数，要调高时先把它的订单读进来，再按比对或按差额修改。"
+            "某个渠道不通时其余照常。改了什么、哪些留到下一轮，写在 Artifacts 页的 `channel-stock`。"
+        ),
+        tags=("stock",),
     ),
     Deployment(
         name="every-5-minutes",

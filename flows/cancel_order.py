@@ -14,8 +14,8 @@ from tasks.rerunning import HeldElsewhere
 async def cancel_order(order_no: str, reason: str, who: str) -> State:
     """Cancel `order_no`, whatever stage it is in; `reason` and `who` go into its timeline.
 
-    What is at the factory or has a waybill is called back, stock is given back. A paid order is marked as owed a
-    refund. An order that has left is not cancelled but marked for interception.
+    What is at the factory or has a waybill is called back, stock and money are given back.
+    An order that has left is not cancelled but marked for interception.
     """
     sentence = await ask_for_cancellation(order_no, reason, who)
     try:

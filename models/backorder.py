@@ -124,6 +124,14 @@ def queue(session: Session, skus: Sequence[str], limit: int = 500) -> list[Backo
     return list(session.exec(statement.execution_options(populate_existing=True)))
 
 
+def waiting_skus(session: Session) -> list[str]:
+    """All SKUs that somebody waits for."""
+    rows = session.connection().execute(
+        text("SELECT DISTINCT unnest(skus) AS sku FROM backorder WHERE state = 'waiting' ORDER BY 1")
+    )
+    return [sku for (sku,) in rows]
+
+
 def is_anyone_before(session: Session, skus: Sequence[str], paid_at: datetime, fulfilment_id: int) -> bool:
     """Whether somebody who paid earlier waits for any of these SKUs."""
     row = session.connection().execute(

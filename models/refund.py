@@ -34,6 +34,14 @@ class RefundStep(StrEnum):
 
 
 OPEN = (RefundStep.DUE.value, RefundStep.PROCESSING.value, RefundStep.STUCK.value)
+STEP_WORDS = {
+    RefundStep.DUE.value: ("待退款", "due"),
+    RefundStep.PROCESSING.value: ("退款处理中", "being processed"),
+    RefundStep.PAID.value: ("已退款", "paid"),
+    RefundStep.STUCK.value: ("退不出去,等人处理", "stuck, waits for a person"),
+    RefundStep.BY_HAND.value: ("已线下退款", "paid by hand"),
+    RefundStep.DROPPED.value: ("平台已自行退款", "paid by the platform itself"),
+}
 #: Steps that count as money given back.
 COUNTS = (*OPEN, RefundStep.PAID.value, RefundStep.BY_HAND.value)
 

@@ -8,9 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, text
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
-from models.fulfilment import wake
+from models.fulfilment import fulfilments_of, wake
 from models.order import Order, lock_order
 from models.recipe import Recipe
 from models.table import document, key, moment, reference, words
@@ -67,13 +67,16 @@ class ReviewCase(SQLModel, table=True):
     run_attempt: int = 0
 
 
-def reasons_for_review(order: Order, recipes: Sequence[Recipe], over_fen: int) -> list[str]:
+def reasons_for_review(
+    order: Order, recipes: Sequence[Recipe], over_fen: int, *, amount_is_covered: bool = False
+) -> list[str]:
     """Why this order needs a nutritionist, in Chinese; empty when it goes straight through.
 
+    `amount_is_covered`: another part of the order asks for the sum already, and one answer is enough.
     Source: the approval matrix of the first seller: over 500 CNY, or a special ingredient.
     """
     reasons = []
-    if order.total_fen > over_fen:
+    if order.total_fen > over_fen and not amount_is_covered:
         reasons.append(f"金额 {order.total_fen / 100:.2f} 元,超过 {over_fen / 100:.0f} 元")
     reasons += [f"特殊配方:{recipe.title}" for recipe in recipes if recipe.special]
     return reasons
@@ -112,6 +115,19 @@ def latest_case(session: Session, fulfilment_id: int) -> ReviewCase | None:
     return session.exec(statement).first()
 
 
+def case_of_other_part(session: Session, order_id: int, fulfilment_id: int) -> ReviewCase | None:
+    """The newest case, open or approved, of another part of the same order: it covers what concerns all of it."""
+    statement = (
+        select(ReviewCase)
+        .where(ReviewCase.order_id == order_id, ReviewCase.fulfilment_id != fulfilment_id)
+        .order_by(col(ReviewCase.id).desc())
+    )
+    for case in session.exec(statement):
+        if case.state == CaseState.OPEN.value or case.verdict == Verdict.APPROVE.value:
+            return case
+    return None
+
+
 def decide(
     session: Session, case_id: int, verdict: Verdict, reviewer: str, remark: str, now: datetime
 ) -> tuple[bool, str]:
@@ -143,7 +159,7 @@ def decide(
         verdict=verdict.value,
         note=remark[:500],
     )
-    wake(session, [case.fulfilment_id], now)
+    wake(session, [f.id for f in fulfilments_of(session, case.order_id) if f.id is not None], now)
     return True, f"订单 {order.order_no}:{VERDICT_WORDS[verdict]}。"
 
 

@@ -212,6 +212,16 @@ def ring(session: Session, warehouse: str, now: datetime) -> list[StockCheck]:
     return list(session.exec(statement))
 
 
+def warehouses_to_tell(session: Session) -> list[str]:
+    """Warehouses with open checks that they have not heard of."""
+    statement = (
+        select(StockCheck.warehouse)
+        .where(StockCheck.state == CheckState.OPEN.value, col(StockCheck.announced_at).is_(None))
+        .distinct()
+    )
+    return sorted(session.exec(statement))
+
+
 def announced(session: Session, check_ids: Sequence[int], now: datetime) -> None:
     """The warehouse has been told of these."""
     session.connection().execute(

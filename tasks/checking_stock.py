@@ -32,23 +32,33 @@ async def ask_warehouse(claim: Claim) -> None:
     """
     if platforms().staff is None or settings().policy.stock_check_minutes <= 0 or claim.stage is not Stage.RESERVED:
         return
-    checks = await in_transaction(lambda session: _ring(session, claim))
-    if checks:
-        with contextlib.suppress(PlatformError, EffectBusy):
-            await send_checks(claim, checks)
+    own = await in_transaction(lambda session: stock_check.open_check_of(session, claim.fulfilment_id))
+    if own is not None and own.announced_at is None:
+        await tell_warehouse(own.warehouse)
 
 
-def _ring(session: Session, claim: Claim) -> list[tuple[StockCheck, str]]:
-    """The checks to tell this fulfilment's warehouse of now, with their order numbers."""
-    own = stock_check.open_check_of(session, claim.fulfilment_id)
-    if own is None or own.announced_at is not None:
-        return []
-    checks = stock_check.ring(session, own.warehouse, utcnow())
+async def tell_warehouses() -> int:
+    """Send every warehouse the checks that it has not heard of; how many messages. For what a burst left behind."""
+    waiting = await in_transaction(stock_check.warehouses_to_tell)
+    return sum([await tell_warehouse(code) for code in waiting]) if platforms().staff is not None else 0
+
+
+async def tell_warehouse(code: str) -> bool:
+    """Send one warehouse one message, unless it was just sent another; a robot that does not answer is left alone."""
+    checks = await in_transaction(lambda session: _ring(session, code))
+    with contextlib.suppress(PlatformError, EffectBusy):
+        if checks:
+            await send_checks(checks)
+    return bool(checks)
+
+
+def _ring(session: Session, warehouse: str) -> list[tuple[StockCheck, str]]:
+    checks = stock_check.ring(session, warehouse, utcnow())
     return [(check, session.get_one(Order, check.order_id).order_no) for check in checks]
 
 
 @outward("通知仓库核对库存")
-async def send_checks(claim: Claim, checks: list[tuple[StockCheck, str]]) -> None:
+async def send_checks(checks: list[tuple[StockCheck, str]]) -> None:
     """Send one message. Twice: the warehouse may read it twice, and nothing else comes of it."""
     staff = platforms().staff
     assert staff is not None
@@ -59,7 +69,7 @@ async def send_checks(claim: Claim, checks: list[tuple[StockCheck, str]]) -> Non
         return {"checks": ids}
 
     await tell_once(
-        claim,
+        None,
         STAFF_MESSAGE,
         f"stock-check-{checks[0][0].warehouse}-{ids[0]}-{ids[-1]}",
         lambda _: staff.request(message(checks)),

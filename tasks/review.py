@@ -12,7 +12,16 @@ from models.cancellation import request_cancellation
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, advance, hold_on
 from models.order import Order
-from models.review import CaseState, ReviewCase, Verdict, latest_case, open_case, reasons_for_review
+from models.reservation import keep
+from models.review import (
+    CaseState,
+    ReviewCase,
+    Verdict,
+    case_of_other_part,
+    latest_case,
+    open_case,
+    reasons_for_review,
+)
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.review_runs import show_case
@@ -47,9 +56,13 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
     case = latest_case(session, claim.fulfilment_id)
     policy = settings().policy
     recipes = [recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id) if recipe is not None]
-    reasons = reasons_for_review(order, recipes, policy.review_over_fen)
+    other = case_of_other_part(session, claim.order_id, claim.fulfilment_id)
+    reasons = reasons_for_review(order, recipes, policy.review_over_fen, amount_is_covered=other is not None)
+    if case is None and not reasons and other is not None and other.state == CaseState.OPEN.value:
+        return other  # one person answers for the whole order
     if (case is None and not reasons) or (case is not None and case.verdict == Verdict.APPROVE.value):
         advance(session, claim, Stage.APPROVED, now)
+        keep(session, claim.fulfilment_id)
         actor = case.reviewer if case is not None else "straight-through"
         note(session, claim.order_id, EventKind.APPROVED, actor, now, claim.fulfilment_id)
         return None

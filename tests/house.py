@@ -52,7 +52,12 @@ def house(
     door = free_socket()
     portal_url = f"http://127.0.0.1:{door.getsockname()[1]}"
     with fresh_database(server) as url, running_sandbox(directory, portal_url=portal_url, speed=speed) as sandbox:
-        sections = {**settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials), **(overrides or {})}
+        # most tests are about something else than the warehouse's minutes: those that are switch them on
+        sections = {
+            **settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials),
+            "policy": {"stock_check_minutes": 0},
+            **(overrides or {}),
+        }
         environment = {
             "ORDERLOOM_DATABASE_URL": url,
             "ORDERLOOM_STATE_DIR": str(directory),
