@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from models.database import engine
 
@@ -28,7 +29,7 @@ async def alone(what: str) -> AsyncIterator[bool]:
     try:
         yield await asyncio.to_thread(_taken, connection, what)
     finally:
-        await asyncio.to_thread(connection.close)  # which lets go of the lock
+        await asyncio.to_thread(_leave, connection)
 
 
 def _connected() -> Connection:
@@ -42,3 +43,12 @@ def _taken(connection: Connection, what: str) -> bool:
         text("SELECT pg_try_advisory_lock(hashtextextended(:what, :family))"), {"what": what, "family": _FAMILY}
     )
     return bool(row.scalar_one())
+
+
+def _leave(connection: Connection) -> None:
+    try:
+        connection.execute(text("SELECT pg_advisory_unlock_all()"))  # the server notices a closed session a bit later
+    except DBAPIError:
+        pass  # the connection is lost already, and the lock with it
+    finally:
+        connection.close()
