@@ -11,6 +11,7 @@ import uvicorn
 
 from integrations.sandbox.app import make_app
 from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.shelves import open_shelves
 from integrations.sandbox.world import World
 
 
@@ -18,6 +19,7 @@ async def serve(port: int, state: Path, portal_url: str, speed: float, parent: p
     """Serve on 127.0.0.1 until told to stop; everything the platforms know is in the file `state`."""
     state.parent.mkdir(parents=True, exist_ok=True)
     world = World(state, speed)
+    open_shelves(world)
     app = make_app(world, Credentials(), portal_url)
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_level="critical", access_log=False, timeout_graceful_shutdown=2

@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from integrations.sandbox.history import catalogue
 from integrations.sandbox.world import World
 
 CHANNELS = ("shopify", "wechat_shop", "douyin")
@@ -23,6 +24,12 @@ def stock_shelves(world: World, quantities: Mapping[str, int], channels: Iterabl
         for channel in channels:
             for sku, quantity in quantities.items():
                 put(world, channel, sku, quantity)
+
+
+def open_shelves(world: World) -> None:
+    """List the seller's whole catalogue on every channel with nothing for sale yet; shelves that are open stay."""
+    if not world.size(kind(CHANNELS[0])):
+        stock_shelves(world, dict.fromkeys(catalogue(), 0))
 
 
 def shown(world: World, channel: str, sku: str) -> int | None:

@@ -20,7 +20,7 @@ from integrations.channels.wechat_shop import WeChatShop
 from integrations.channels.wechat_stock import WeChatShelf
 from integrations.errors import Later, Refused, Unclear
 from integrations.sandbox import replay, shelves
-from integrations.sandbox.history import customers, orders
+from integrations.sandbox.history import catalogue, customers, orders
 from integrations.sandbox.shelves import CHANNELS, stock_shelves
 from integrations.sandbox.shopify_stock import LOCATION
 from integrations.sandbox.world import World
@@ -310,6 +310,18 @@ def test_sale_past_the_shelf_stops_at_nothing_and_gives_back_what_it_took(tmp_pa
     assert shelves.shown(world, "douyin", "UNLISTED") is None
     shelves.given_back(world, "douyin", "order-1")
     assert shelves.shown(world, "douyin", "DOG-1") == 2
+    world.close()
+
+
+def test_whole_catalogue_is_listed_once_and_open_shelves_stay(tmp_path: Path) -> None:
+    world = World(tmp_path / "world.sqlite")
+    shelves.open_shelves(world)
+    first = next(iter(catalogue()))
+    assert [world.size(shelves.kind(channel)) for channel in CHANNELS] == [len(catalogue())] * 3
+    assert shelves.shown(world, "douyin", first) == 0
+    stock_shelves(world, {first: 5})
+    shelves.open_shelves(world)
+    assert shelves.shown(world, "douyin", first) == 5
     world.close()
 
 
