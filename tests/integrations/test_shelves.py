@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from integrations.channels.douyin import Douyin
@@ -19,12 +17,10 @@ from integrations.channels.wechat_api import body_of
 from integrations.channels.wechat_shop import WeChatShop
 from integrations.channels.wechat_stock import WeChatShelf
 from integrations.errors import Later, Refused, Unclear
-from integrations.sandbox import replay, shelves
-from integrations.sandbox.history import catalogue, customers, orders
+from integrations.sandbox import shelves
 from integrations.sandbox.shelves import CHANNELS, stock_shelves
 from integrations.sandbox.shopify_stock import LOCATION
-from integrations.sandbox.world import World
-from tests.integrations.sandbox_server import NOON, Running, sandbox
+from tests.integrations.sandbox_server import Running, sandbox
 
 CHANGE_OPERATION = {
     "shopify": "inventorySetQuantities",
@@ -282,49 +278,6 @@ async def test_unknown_answer_at_douyin_is_no_missing_sku(tmp_path: Path) -> Non
             await DouyinShelf("s", Douyin(wrong, running.client).api).listed(["DOG-1"])
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
-async def test_order_lowers_its_own_shelf_and_a_cancelled_one_gives_back_once(channel: str, tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        order = next(one for one in orders() if all(line.quantity == 1 for line in one.lines))
-        skus = {line.sku for line in order.lines}
-        stock_shelves(running.world, dict.fromkeys(skus, 100))
-        bought = {sku: sum(line.sku == sku for line in order.lines) for sku in skus}
-        with running.world.transaction():
-            order_id = replay.place(running.world, channel, order, customers()[order.customer_id], NOON, number=0)
-            replay.place(running.world, channel, order, customers()[order.customer_id], NOON, number=0)
-
-        found = await shelf(running, channel).listed(sorted(skus))
-
-        assert {one.sku: one.quantity for one in found} == {sku: 100 - bought[sku] for sku in skus}
-        for _ in range(2):
-            with running.world.transaction():
-                replay.cancel(running.world, channel, order_id, NOON)
-        assert {sku: shelves.shown(running.world, channel, sku) for sku in skus} == dict.fromkeys(skus, 100)
-
-
-def test_sale_past_the_shelf_stops_at_nothing_and_gives_back_what_it_took(tmp_path: Path) -> None:
-    world = World(tmp_path / "world.sqlite")
-    stock_shelves(world, {"DOG-1": 2})
-    shelves.sold(world, "douyin", "order-1", [("DOG-1", 5), ("DOG-1", -3), ("UNLISTED", 1)])
-    assert shelves.shown(world, "douyin", "DOG-1") == 0
-    assert shelves.shown(world, "douyin", "UNLISTED") is None
-    shelves.given_back(world, "douyin", "order-1")
-    assert shelves.shown(world, "douyin", "DOG-1") == 2
-    world.close()
-
-
-def test_whole_catalogue_is_listed_once_and_open_shelves_stay(tmp_path: Path) -> None:
-    world = World(tmp_path / "world.sqlite")
-    shelves.open_shelves(world)
-    first = next(iter(catalogue()))
-    assert [world.size(shelves.kind(channel)) for channel in CHANNELS] == [len(catalogue())] * 3
-    assert shelves.shown(world, "douyin", first) == 0
-    stock_shelves(world, {first: 5})
-    shelves.open_shelves(world)
-    assert shelves.shown(world, "douyin", first) == 5
-    world.close()
-
-
 async def test_wechat_sets_nothing_by_an_unknown_kind(tmp_path: Path) -> None:
     async with sandbox(tmp_path) as running:
         stock_shelves(running.world, {"DOG-1": 9})
@@ -333,15 +286,3 @@ async def test_wechat_sets_nothing_by_an_unknown_kind(tmp_path: Path) -> None:
         with pytest.raises(Refused):
             await api.ask("/channels/ec/product/stock/update", body_of({**found.handle, "diff_type": 7, "num": 1}))
         assert shelves.shown(running.world, "wechat_shop", "DOG-1") == 9
-
-
-async def test_journal_is_told_over_the_control_api(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        stock_shelves(running.world, {"DOG-1": 9})
-        shop = shelf(running, "douyin")
-        await shop.show(change(await seen(shop, "DOG-1"), 10))
-        asked = {"platform": "douyin", "operation": "sku.syncStock"}
-        answer: httpx.Response = await running.client.get(
-            f"http://127.0.0.1:{running.port}/control/effects", params=asked
-        )
-        assert json.loads(answer.content) == {"DOG-1": 1}
