@@ -1,29 +1,20 @@
-"""Stock: nobody gets what is not there, whoever asks at once; and the counters are the sums of the ledger."""
+"""Stock: nobody gets what is not there, and the counters are the sums of the ledger. At once: `test_stock_at_once`."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from threading import Barrier
-from typing import TypeVar
-
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InternalError
 from sqlmodel import Session
 
 from models.fulfilment import fulfilments_of
+from models.pool import StockRule, in_buffer, set_rule
 from models.product import Product, save_products
-from models.reservation import consume, release, reserve
-from models.stock import StockShort, free, receive
+from models.reservation import Purpose, consume, held_for, keep, lose, release, reserve
+from models.stock import LedgerBroken, NotThere, StockShort, adjust, free, free_everywhere, receive, transfer
 from models.warehouse import Warehouse, home_warehouse
-from tests.models.build import CAN, NOW, WAREHOUSE, engine_of, incoming, open_shop, taken
+from tests.models.build import CAN, NOW, WAREHOUSE, incoming, open_shop, taken
 
-Result = TypeVar("Result")
 SKUS = ["A-1", "B-2", "C-3", "D-4"]
 
 
@@ -44,40 +35,22 @@ def fulfilment(session: Session, name: str = "1") -> int:
     return part.id
 
 
-def counters(session: Session, sku: str = CAN) -> tuple[int, int]:
+def counters(session: Session, sku: str = CAN, warehouse: str = WAREHOUSE) -> tuple[int, int]:
     """(on hand, reserved), after making sure that both are the sums of the ledger and of the live reservations."""
     row = session.execute(
         text(
             "SELECT i.on_hand, i.reserved,"
             " (SELECT (sum(on_hand_change), sum(reserved_change)) = (i.on_hand, i.reserved)"
             " FROM stock_movement m WHERE m.warehouse = i.warehouse AND m.sku = i.sku) AS is_ledger,"
-            " (SELECT coalesce(sum(quantity), 0) FROM reservation r WHERE r.sku = i.sku AND r.state = 'held') AS held"
-            " FROM stock_item i WHERE sku = :sku"
+            " (SELECT coalesce(sum(quantity), 0) FROM reservation r"
+            " WHERE (r.warehouse, r.sku, r.state) = (i.warehouse, i.sku, 'held')) AS held"
+            " FROM stock_item i WHERE sku = :sku AND warehouse = :warehouse"
         ),
-        {"sku": sku},
+        {"sku": sku, "warehouse": warehouse},
     ).one()
     assert row.is_ledger
     assert row.held == row.reserved
     return row.on_hand, row.reserved
-
-
-def at_once(engine: Engine, works: list[Callable[[Session], Result]]) -> list[Result | Exception]:
-    """Do these in transactions of their own, started together; each one's result, or its exception."""
-    start = Barrier(len(works))
-
-    def run(work: Callable[[Session], Result]) -> Result | Exception:
-        with Session(engine) as session:
-            start.wait()
-            try:
-                result = work(session)
-                session.commit()
-                return result
-            except Exception as error:
-                session.rollback()
-                return error
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        return list(threads.map(run, works))
 
 
 def test_reserving_promises_and_consuming_takes_away_once(session: Session) -> None:
@@ -139,12 +112,13 @@ def test_all_or_nothing_names_everything_that_is_missing(session: Session) -> No
 
 def test_the_buffer_may_be_used_by_an_order_that_is_here(session: Session) -> None:
     open_shop(session, cans=10)
-    session.execute(text("UPDATE stock_item SET buffer = 5 WHERE sku = :sku"), {"sku": CAN})
+    set_rule(session, StockRule(sku=CAN, buffer_pieces=5, set_at=NOW))
 
     reserve(session, fulfilment(session), WAREHOUSE, {CAN: 10}, "test", NOW)
 
     assert counters(session) == (10, 10)
     assert free(session, WAREHOUSE, CAN) == 0
+    assert in_buffer(session, WAREHOUSE, [CAN], 10) == [CAN]
 
 
 @pytest.mark.parametrize("quantity", [0, -1])
@@ -155,6 +129,96 @@ def test_only_positive_quantities_are_reserved_or_received(session: Session, qua
     with pytest.raises(ValueError, match="必须为正数"):
         receive(session, WAREHOUSE, CAN, quantity, "", "test", NOW)
     assert counters(session) == (10, 0)
+
+
+def test_goods_and_ingredients_of_one_fulfilment_are_promised_together_and_used_up_apart(session: Session) -> None:
+    open_shop(session, cans=10)
+    shelves(session, 10)
+    id = fulfilment(session)
+
+    reserve(session, id, WAREHOUSE, {CAN: 2, "A-1": 1}, "test", NOW, ingredients={"A-1": 4}, expires_at=NOW)
+    assert [(r.sku, r.purpose, r.quantity) for r in held_for(session, id)] == [
+        ("A-1", "goods", 1),
+        ("A-1", "ingredient", 4),
+        (CAN, "goods", 2),
+    ]
+    assert (counters(session), counters(session, "A-1")) == ((10, 2), (10, 5))
+
+    keep(session, id)
+    session.expire_all()
+    assert {r.expires_at for r in held_for(session, id)} == {None}
+
+    assert consume(session, id, "test", NOW, Purpose.INGREDIENT) == 1
+    assert counters(session, "A-1") == (6, 1)
+    assert consume(session, id, "test", NOW) == 2
+    assert (counters(session), counters(session, "A-1")) == ((8, 0), (5, 0))
+
+
+def test_goods_and_ingredients_of_one_sku_must_fit_together(session: Session) -> None:
+    open_shop(session, cans=10)
+    shelves(session, 10)
+    id = fulfilment(session)
+
+    with pytest.raises(StockShort):
+        reserve(session, id, WAREHOUSE, {"A-1": 6}, "test", NOW, ingredients={"A-1": 5})
+
+    assert counters(session, "A-1") == (10, 0)
+    assert held_for(session, id) == []
+
+
+def test_what_is_not_on_the_shelf_ends_its_promise_and_leaves_the_ledger_once(session: Session) -> None:
+    open_shop(session, cans=10)
+    shelves(session, 5)
+    id = fulfilment(session)
+    reserve(session, id, WAREHOUSE, {CAN: 4, "A-1": 2}, "test", NOW)
+
+    assert [lose(session, id, [CAN], "warehouse", NOW, "查无货") for _ in range(2)] == [1, 0]
+
+    assert counters(session) == (6, 0)
+    assert counters(session, "A-1") == (5, 2)
+
+
+def test_a_correction_never_touches_what_is_promised(session: Session) -> None:
+    open_shop(session, cans=10)
+    reserve(session, fulfilment(session), WAREHOUSE, {CAN: 7}, "test", NOW)
+
+    with pytest.raises(NotThere, match="只有 3 可动用,做不了 4:先盘点"):
+        adjust(session, WAREHOUSE, CAN, -4, "破损", "test", NOW)
+    assert counters(session) == (10, 7)
+
+    adjust(session, WAREHOUSE, CAN, -3, "破损", "test", NOW)
+    adjust(session, WAREHOUSE, CAN, 1, "找到", "test", NOW)
+    assert counters(session) == (8, 7)
+
+
+def test_a_transfer_moves_what_is_not_promised_and_nothing_else(session: Session) -> None:
+    open_shop(session, cans=10)
+    session.add(Warehouse(code="WH-BJ", name="北京仓"))
+    session.flush()
+    reserve(session, fulfilment(session), WAREHOUSE, {CAN: 7}, "test", NOW)
+
+    with pytest.raises(NotThere, match="只有 3"), session.begin_nested():
+        transfer(session, CAN, 4, WAREHOUSE, "WH-BJ", "调拨", "test", NOW)
+    assert counters(session) == (10, 7)
+    transfer(session, CAN, 3, WAREHOUSE, "WH-BJ", "调拨", "test", NOW)
+
+    assert (counters(session), counters(session, warehouse="WH-BJ")) == ((7, 7), (3, 0))
+    assert free_everywhere(session, [CAN]) == {(WAREHOUSE, CAN): 0, ("WH-BJ", CAN): 3}
+    for from_, to, quantity in (("WH-BJ", "WH-BJ", 1), ("WH-BJ", WAREHOUSE, 0)):
+        with pytest.raises(ValueError, match="调拨数量必须为正数"):
+            transfer(session, CAN, quantity, from_, to, "调拨", "test", NOW)
+
+
+def test_a_promise_that_the_counters_do_not_hold_is_reported_and_nothing_changes(session: Session) -> None:
+    open_shop(session, cans=10)
+    id = fulfilment(session)
+    reserve(session, id, WAREHOUSE, {CAN: 4}, "test", NOW)
+    session.execute(text("UPDATE stock_item SET reserved = 3 WHERE sku = :sku"), {"sku": CAN})
+
+    with pytest.raises(LedgerBroken, match="orderloom check --repair"), session.begin_nested():
+        release(session, id, "test", NOW, "")
+
+    assert [r.quantity for r in held_for(session, id)] == [4]
 
 
 def test_the_database_itself_refuses_negative_stock_and_a_changed_ledger(session: Session) -> None:
@@ -173,128 +237,3 @@ def test_without_a_warehouse_the_operator_is_told_what_to_do(session: Session) -
     session.add(Warehouse(code="B", name="乙"))
     session.add(Warehouse(code="A", name="甲"))
     assert home_warehouse(session) == "A"
-
-
-def wants_one(id: int, session: Session) -> None:
-    """A fulfilment wants one can."""
-    reserve(session, id, WAREHOUSE, {CAN: 1}, "test", NOW)
-
-
-def test_exactly_one_of_eight_gets_the_last_one(database_url: str) -> None:
-    with engine_of(database_url) as engine:
-        with Session(engine) as session:
-            open_shop(session, cans=1)
-            ids = [fulfilment(session, str(number)) for number in range(8)]
-            session.commit()
-
-        results = at_once(engine, [partial(wants_one, id) for id in ids])
-
-        assert results.count(None) == 1
-        assert sum(isinstance(result, StockShort) for result in results) == 7
-        with Session(engine) as session:
-            assert counters(session) == (1, 1)
-            assert session.execute(text("SELECT count(*) FROM reservation")).scalar_one() == 1
-
-
-def test_one_fulfilment_reserved_eight_times_at_once_is_promised_once(database_url: str) -> None:
-    with engine_of(database_url) as engine:
-        with Session(engine) as session:
-            open_shop(session, cans=100)
-            id = fulfilment(session)
-            session.commit()
-
-        results = at_once(engine, [lambda s: reserve(s, id, WAREHOUSE, {CAN: 3}, "test", NOW)] * 8)
-
-        assert results == [None] * 8
-        with Session(engine) as session:
-            assert counters(session) == (100, 3)
-
-
-def test_skus_in_any_order_never_wait_in_a_circle(database_url: str) -> None:
-    # given: eight workers that reserve, give back and take away the same four SKUs in every order
-    rng = random.Random(7)
-    with engine_of(database_url) as engine:
-        with Session(engine) as session:
-            open_shop(session)
-            shelves(session, 1000)
-            ids = [fulfilment(session, str(number)) for number in range(32)]
-            session.commit()
-
-        def work(mine: list[int]) -> Callable[[Session], None]:
-            orders = [rng.sample(SKUS, 4) for _ in mine]
-
-            def run(session: Session) -> None:
-                for id, skus in zip(mine, orders, strict=True):
-                    reserve(session, id, WAREHOUSE, [(sku, 2) for sku in skus], "test", NOW)
-                    session.commit()
-                    consume(session, id, "test", NOW) if id % 2 else release(session, id, "test", NOW, "")
-                    session.commit()
-
-            return run
-
-        results = at_once(engine, [work(ids[start::8]) for start in range(8)])
-
-        assert results == [None] * 8
-        with Session(engine) as session:
-            gone = 2 * sum(id % 2 for id in ids)
-            assert [counters(session, sku) for sku in SKUS] == [(1000 - gone, 0)] * 4
-
-
-#: One thing that happens to stock: what, which fulfilment (of three), which SKU, how many.
-EVENTS = st.lists(
-    st.tuples(
-        st.sampled_from(["receive", "reserve", "reserve", "release", "consume"]),
-        st.integers(0, 2),
-        st.lists(st.tuples(st.sampled_from(SKUS[:2]), st.integers(1, 6)), min_size=1, max_size=3),
-    ),
-    max_size=12,
-)
-
-
-def test_whatever_happens_counters_are_ledger_and_bounds_hold(session: Session) -> None:
-    open_shop(session)
-    shelves(session, 5)
-    ids = [fulfilment(session, str(number)) for number in range(3)]
-
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(EVENTS)
-    def play(events: list[tuple[str, int, list[tuple[str, int]]]]) -> None:
-        on_hand = dict.fromkeys(SKUS[:2], 5)
-        held: dict[int, dict[str, int]] = {}
-        closed: set[int] = set()
-        with session.begin_nested() as undone:
-            for what, which, wanted in events:
-                id = ids[which]
-                total: dict[str, int] = {}
-                for sku, quantity in wanted:
-                    total[sku] = total.get(sku, 0) + quantity
-                if what == "receive":
-                    sku, quantity = wanted[0]
-                    receive(session, WAREHOUSE, sku, quantity, "", "test", NOW)
-                    on_hand[sku] += quantity
-                elif what == "reserve":
-                    promised = {sku: sum(kept.get(sku, 0) for kept in held.values()) for sku in on_hand}
-                    enough = all(on_hand[sku] - promised[sku] >= quantity for sku, quantity in total.items())
-                    asks = id not in held and id not in closed
-                    try:
-                        with session.begin_nested():
-                            reserve(session, id, WAREHOUSE, wanted, "test", NOW)
-                        assert enough or not asks
-                        if asks:
-                            held[id] = total
-                    except StockShort:
-                        assert asks and not enough
-                elif what == "release":
-                    assert release(session, id, "test", NOW, "") == len(held.pop(id, {}))
-                else:
-                    gone = held.pop(id, {})
-                    assert consume(session, id, "test", NOW) == len(gone)
-                    closed |= {id} if gone else set()
-                    for sku, quantity in gone.items():
-                        on_hand[sku] -= quantity
-                for sku, there in on_hand.items():
-                    assert counters(session, sku) == (there, sum(kept.get(sku, 0) for kept in held.values()))
-            undone.rollback()
-        session.expire_all()
-
-    play()
