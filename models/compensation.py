@@ -220,7 +220,15 @@ def decide(session: Session, order_id: int, approve: bool, who: str, now: dateti
         row.state = (CompensationState.DUE if approve else CompensationState.DECLINED).value
         row.decided_at, row.decided_by, row.automatic = now, who, False
         session.add(row)
-        note(session, order_id, EventKind.COMPENSATION_DECIDED, who, now, row.fulfilment_id, approved=approve)
+        note(
+            session,
+            order_id,
+            EventKind.COMPENSATION_DECIDED,
+            who,
+            now,
+            row.fulfilment_id,
+            decision="批准" if approve else "驳回",
+        )
     session.flush()
     hold.lift(session, order_id, who, now, [HOLD])
     interrupt(session, [row.fulfilment_id for row in stopped], now)

@@ -15,9 +15,10 @@ from models.notification import Notification, NotificationState
 from models.parcel import Parcel
 from models.production import WorkState, work_orders_of
 from models.quarantine import Quarantined
+from models.refund import STEP_WORDS
 from models.review import CaseState, ReviewCase, Verdict
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, STAGE_WORDS, local
+from models.wording import CHANNEL_WORDS, local
 
 #: Chooses between what is said in Chinese and in English.
 Tell = Callable[[str, str], str]
@@ -40,6 +41,10 @@ def happened(event: OrderEvent, tell: Tell) -> str:
         detail["verdict"] = tell(*words.VERDICTS[Verdict(detail["verdict"])])
     if event.kind == EventKind.PRODUCTION_REPORTED and "state" in detail:
         detail["state"] = tell(*words.WORK[WorkState(detail["state"])])
+    if event.kind == EventKind.REFUND_REPORTED and "state" in detail:
+        detail["state"] = tell(*STEP_WORDS[detail["state"]])
+    if event.kind in (EventKind.NOTIFIED, EventKind.NOTIFY_FAILED) and "node" in detail:
+        detail["node"] = tell(*words.NODES.get(detail["node"], (detail["node"], detail["node"])))
     return tell(*words.EVENTS[EventKind(event.kind)]).format_map(detail).strip(" :")
 
 
@@ -104,7 +109,7 @@ def outside_lines(session: Session, fulfilment_id: int, tell: Tell) -> list[str]
         told.append(tell(f"- 运单 {parcel.waybill_no}:{state}", f"- Waybill {parcel.waybill_no}: {state}"))
     messages = select(Notification).where(Notification.fulfilment_id == fulfilment_id).order_by(col(Notification.id))
     for message in session.exec(messages):
-        node = tell(*STAGE_WORDS.get(message.node, (message.node, message.node)))
+        node = tell(*words.NODES.get(message.node, (message.node, message.node)))
         state = tell(*words.NOTIFICATIONS[NotificationState(message.state)]).format(reason=message.reason)
         told.append(tell(f"- 通知客户「{node}」:{state}", f"- Message “{node}”: {state}"))
     return told

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.effect import EffectState
 from models.fulfilment import WaitingOn
-from models.notification import NotificationState
+from models.notification import Node, NotificationState
 from models.production import WorkState
 from models.review import CaseState, Verdict
 from models.timeline import EventKind
@@ -20,7 +20,29 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.PAYMENT_VERIFIED: ("付款已核实", "payment verified"),
     EventKind.RECIPE_MATCHED: ("配方已匹配:{recipes}", "recipes matched: {recipes}"),
     EventKind.RESERVED: ("库存已预留", "stock reserved"),
-    EventKind.BACKORDERED: ("库存不够,转为待补货:{missing}", "not enough stock, backordered: {missing}"),
+    EventKind.SPLIT: ("拆成几个包裹,各从一个仓库发:{warehouses}", "split over warehouses: {warehouses}"),
+    EventKind.BUFFER_USED: ("动用了安全库存:{skus}", "the buffer was used for {skus}"),
+    EventKind.BACKORDERED: (
+        "库存不够,排队等到货:{missing},预计 {expected} 送达",
+        "not enough stock, backordered: {missing}, expected {expected}",
+    ),
+    EventKind.FED: ("到货了,按付款先后分到:{skus}", "goods have come, first paid first served: {skus}"),
+    EventKind.RESERVATION_LOST: ("预留被收回:{reason}", "the reservation was taken back: {reason}"),
+    EventKind.RESERVATION_EXPIRED: ("预留过期,已释放", "the reservation expired and was released"),
+    EventKind.STOCK_CHECK_OPENED: (
+        "请仓库 {warehouse} 核对库存({check}),{due} 前答复",
+        "warehouse {warehouse} is asked to check ({check}), by {due}",
+    ),
+    EventKind.STOCK_CHECK_ANSWERED: ("仓库答复 {check}:{there} {missing}", "stock check {check}: {there} {missing}"),
+    EventKind.COMPENSATION_DUE: ("发不出去,转为补偿:{reason}", "cannot be filled, to be compensated: {reason}"),
+    EventKind.COMPENSATION_STOPPED: ("补偿等人批准:{reason}", "compensation waits for a person: {reason}"),
+    EventKind.COMPENSATION_DECIDED: ("补偿由人决定:{decision}", "compensation decided by a person: {decision}"),
+    EventKind.COUPON_ISSUED: ("发放优惠券 {value}(尾号 {code})", "coupon of {value} issued (ending {code})"),
+    EventKind.COUPON_REDEEMED: ("使用优惠券,抵 {value}", "coupon of {value} used"),
+    EventKind.REFUND_ASKED: ("应退款 {amount}({refund_no}):{reason}", "refund of {amount} due ({refund_no}): {reason}"),
+    EventKind.REFUND_REPORTED: ("退款 {refund_no} {amount}:{state} {problem}", "refund {refund_no}: {state} {problem}"),
+    EventKind.REFUNDED: ("已全额退款了结:{reason}", "closed with a refund: {reason}"),
+    EventKind.REOPENED: ("重新打开:{reason}", "opened again: {reason}"),
     EventKind.REVIEW_OPENED: ("送人工审核:{reasons}", "sent to review: {reasons}"),
     EventKind.REVIEW_DECIDED: ("审核结论:{verdict} {note}", "review decided: {verdict} {note}"),
     EventKind.APPROVED: ("已批准", "approved"),
@@ -29,7 +51,7 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.PRODUCED: ("备货完成", "ready to ship"),
     EventKind.WAYBILL_CREATED: ("已出运单 {waybill_no}", "waybill made: {waybill_no}"),
     EventKind.SHIPPED: ("已发货,运单 {waybill}", "shipped, waybill {waybill}"),
-    EventKind.NOTIFIED: ("已通知客户({via})", "customer told ({via})"),
+    EventKind.NOTIFIED: ("已通知客户({via} {node})", "customer told ({via} {node})"),
     EventKind.NOTIFY_FAILED: ("通知客户失败:{reason}", "telling the customer failed: {reason}"),
     EventKind.ROUTE_REPORTED: ("物流:{state}", "parcel: {state}"),
     EventKind.DELIVERED: ("客户已签收", "signed for"),
@@ -67,8 +89,8 @@ WAITS: dict[WaitingOn, Wait] = {
     WaitingOn.STOCK_CHECK: Wait(
         ("仓库有几分钟时间核对实物。", "The warehouse has some minutes to check the goods."),
         (
-            f"仓库无需操作,到时自动继续;已核对可运行 {_RERUN}。",
-            f"Nobody has to act, it goes on by itself; to go on now run {_RERUN}.",
+            "仓库在员工页面「库存核对」答复有货或没有货;不答复,到时按约定继续。",
+            "The warehouse answers on the staff page for stock checks; silent, it goes on as agreed when time is up.",
         ),
         ("仓库的答复,或时间到", "the warehouse's answer, or the time running out"),
     ),
@@ -112,7 +134,15 @@ WAITS: dict[WaitingOn, Wait] = {
             f"采购补货入库后自动继续;急用时入库后运行 {_RERUN}。",
             f"Purchasing restocks, and it goes on by itself; to go on at once, restock and run {_RERUN}.",
         ),
-        ("到时再查库存", "looking at the stock again on time"),
+        ("到货时按付款先后分配,或到时再查", "goods arriving, first paid first served, or looking again on time"),
+    ),
+    WaitingOn.REFUND: Wait(
+        ("退款已提交,钱还没有到账。", "The refund was taken, the money is not there yet."),
+        (
+            f"无需操作;要马上问一次结果,运行 {_RERUN}。",
+            f"Nobody has to act; to ask at once run {_RERUN}.",
+        ),
+        ("收款方的退款通知,或定时查询", "the keeper's callback, or asking on time"),
     ),
     WaitingOn.RETRY: Wait(
         ("上一步没有成功,会自动重试。", "The last step did not succeed and is tried again by itself."),
@@ -153,7 +183,9 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "made_already": ("already made, cannot be called back", "the production manager", "put it into stock or scrap it"),
     "parcel_gone": ("the waybill cannot be cancelled", "the warehouse supervisor", "have the carrier intercept it"),
     "cancel_after_shipping": ("cancelled after shipping", "customer service", "intercept the parcel or await return"),
-    "refund_due": ("cancelled, a refund is due", "finance", "refund on the platform; released when it shows there"),
+    "refund_stuck": ("a refund cannot be paid", "finance", "pay it in another way, then say so on the order's page"),
+    "compensation_limit": ("compensation is over its limit", "the service lead", "approve or decline it"),
+    "stock_check_unanswered_": ("the warehouse did not answer", "the warehouse supervisor", "ask it, then release"),
     "address_changed": ("new address after the waybill", "customer service", "redirect the parcel, then release"),
     "shipped_elsewhere": ("shipped on the channel, not by us", "the warehouse supervisor", "cancel it or release"),
 }
@@ -198,6 +230,8 @@ EFFECT_KINDS: dict[str, Pair] = {
     "production_cancel": ("撤回生产", "calling back production"),
     "ship_notice": ("回传平台发货", "telling the channel"),
     "sms": ("客户短信", "message to the customer"),
+    "refund": ("退款", "refund"),
+    "coupon": ("优惠券", "coupon"),
     "staff_message": ("员工消息", "message to staff"),
 }
 WORK: dict[WorkState, Pair] = {
@@ -212,6 +246,13 @@ NOTIFICATIONS: dict[NotificationState, Pair] = {
     NotificationState.SENT: ("已发出", "sent"),
     NotificationState.DELIVERED: ("已送达", "delivered"),
     NotificationState.FAILED: ("没有送达:{reason}", "not delivered: {reason}"),
+}
+#: The moments at which a customer hears from us.
+NODES: dict[str, Pair] = {
+    Node.SHIPPED: ("已发货", "shipped"),
+    Node.BACKORDER: ("缺货,告知新日期", "backordered, with a new date"),
+    Node.CANCELLED: ("已取消,退款", "cancelled, with the refund"),
+    Node.COMPENSATED: ("已退款并补偿", "refunded, with a coupon"),
 }
 #: Where a parcel is.
 PARCELS: dict[str, Pair] = {

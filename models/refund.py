@@ -183,10 +183,12 @@ def report(
     refund_id: str = "",
     problem: str = "",
     look_again_at: datetime | None = None,
+    fresh: bool = False,
 ) -> str:
     """What the keeper of the money says of a refund: `taken`, `known` (no news), or `unknown`.
 
-    News may come twice, late and out of order: what is settled stays settled. A stuck refund reaches a person.
+    News may come twice, late and out of order: what is settled stays settled. `fresh`: the answer to a question asked
+    just now, which may also say that what was stuck moves again. A stuck refund reaches a person.
     """
     asked = session.exec(select(Refund).where(Refund.refund_no == refund_no)).first()
     if asked is None:
@@ -196,13 +198,14 @@ def report(
     if look_again_at is not None:
         asked.look_again_at = look_again_at
         session.add(asked)
-    if asked.state not in OPEN or asked.state == step.value or _falls_back(asked.state, step):
+    if asked.state not in OPEN or asked.state == step.value or (not fresh and _falls_back(asked.state, step)):
         session.flush()
         return "known"
     asked.state, asked.problem = step.value, problem[:500]
     asked.refund_id = refund_id or asked.refund_id
     if step.value not in OPEN:
         asked.settled_at, asked.settled_by = now, actor
+    if step is not RefundStep.STUCK:
         hold.lift(session, asked.order_id, actor, now, [HOLD])
     if step is RefundStep.DROPPED:
         order = session.get_one(Order, asked.order_id)

@@ -28,6 +28,7 @@ WAITING_WORDS = {
     "carrier": ("等待快递签收", "carrier"),
     "customer": ("等待客户补充资料", "customer"),
     "backorder": ("等待到货", "backorder"),
+    "refund": ("等待退款到账", "refund"),
     "retry": ("稍后自动重试", "retry"),
     "person": ("需要人工处理", "a person"),
 }

@@ -59,7 +59,7 @@ def _judge(session: Session, claim: Claim, record: PaymentRecord) -> str | None:
     if not lines_fen == order.total_fen == record.paid_fen or record.currency != order.currency:
         reason = (
             f"各行合计 {yuan(lines_fen)},订单金额 {yuan(order.total_fen)},"
-            f"实付 {yuan(record.paid_fen)} {record.currency}:三者不等"
+            f"实付 {yuan(record.paid_fen)} {record.currency},对不上"
         )
         how = "核对后在平台退差价或补款,再解除"
         hold.place(session, claim.order_id, "paid_amount_differs", reason, "财务", how, "verify-payment", now)

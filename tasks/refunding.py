@@ -53,10 +53,10 @@ async def pay_back(owed: Refund, claim: Claim | None = None) -> Refund:
 
     What the keeper refuses reaches a person. Raises `Later`, `Unclear` and `EffectBusy`: try again.
     """
-    if owed.state not in (RefundStep.DUE.value, RefundStep.PROCESSING.value):
+    if owed.state not in refund.OPEN:
         return owed
     try:
-        if owed.state == RefundStep.DUE.value:
+        if owed.state != RefundStep.PROCESSING.value:  # what is stuck may move again: the buyer has applied by now
             await ask_for_refund(owed, claim)
         else:
             await follow_refund(owed)
@@ -145,7 +145,9 @@ def _answered(session: Session, owed: Refund, answer: dict[str, Any] | None) -> 
 def _report(session: Session, refund_no: str, step: RefundStep, refund_id: str, problem: str) -> None:
     now = utcnow()
     again = refund.look_again(settings().policy.refund_look_again_minutes, now)
-    refund.report(session, refund_no, step, "refund", now, refund_id=refund_id, problem=problem, look_again_at=again)
+    refund.report(
+        session, refund_no, step, "refund", now, refund_id=refund_id, problem=problem, look_again_at=again, fresh=True
+    )
 
 
 async def follow_refunds() -> dict[str, int]:

@@ -58,6 +58,8 @@ async def wind_up_if_over(claim: Claim) -> None:
     owed = await in_transaction(lambda session: _owe(session, claim, ending))
     if owed is not None:
         owed = await pay_back(owed, claim)
+        if owed.state == RefundStep.STUCK.value:
+            raise _wait_for(owed)
     given = await give_coupon(claim) if ending.compensates else None
     if owed is not None:
         await tell_of_refund(claim, ending, owed, given)

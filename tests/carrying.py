@@ -14,7 +14,7 @@ from deployments.catalogue import DEPLOYMENTS, POOLS, Deployment
 from flows.fulfil_order import fulfil_order
 from models import hold
 from models.database import in_transaction
-from models.fulfilment import Claim, claim_order
+from models.fulfilment import Claim, Fulfilment, Stage, claim_order
 from models.order import Order
 from models.production import WorkState
 from models.review import ReviewCase, latest_case
@@ -50,6 +50,18 @@ async def claim(order: Order, lane: str = "test", seconds: float = 120.0) -> Cla
 async def carry(order: Order, lane: str = "test") -> State:
     """Carry the order as far as it goes now, as a lane would; the final state of its run."""
     return await fulfil_order(order.order_no, "lane", await claim(order, lane), return_state=True)
+
+
+async def ended(order: Order, seconds: float = 20.0) -> Fulfilment:
+    """Carry the order again and again until it is over, as a lane does that hears of its refund; its fulfilment."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not Stage((part := fulfilment_of(order)).stage).final:
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"{order.order_no} is not over within {seconds:g} s: {part.waiting_on} {part.waiting_why}")
+        if part.claimed_by is None:
+            await carry(order)
+        await asyncio.sleep(0.05)
+    return part
 
 
 async def case_of(order: Order) -> ReviewCase:

@@ -26,6 +26,7 @@ from integrations.sandbox.credentials import settings_for_sandbox
 from integrations.sandbox.opening import open_book
 from models.database import engine_for, transact, utcnow
 from models.privacy import new_key
+from models.refund import Refund
 from models.settings import settings
 from tests.database import TemporaryServer, fresh_database
 from tests.sandbox import Sandbox, free_socket, running_sandbox, serving
@@ -42,6 +43,12 @@ class House:
     def effects(self, platform: str, operation: str) -> dict[str, int]:
         """How often each key took effect on a platform."""
         return self.sandbox.world.effects(platform, operation)
+
+    def refunds(self, refund: Refund) -> int:
+        """How often the keeper of the money paid this refund: by our number, or by its own where it has no other."""
+        paid = self.effects(refund.keeper, "refund")
+        own = [number for number in refund.refund_id.split(",") if number in paid]
+        return paid.get(refund.refund_no) or max((paid[number] for number in own), default=0)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from models.fulfilment import Stage
 from models.order import Order
 from models.parcel import Parcel, parcel_of
 from models.production import WorkOrder, work_orders_of
+from models.refund import RefundStep, refunds_of
 from models.timeline import EventKind, timeline
 from tests.house import House
 from tests.orders import fulfilment_of
@@ -68,9 +69,24 @@ def assert_cancelled_before_it_left(home: House, order: Order) -> None:
     assert home.effects("sf", "cancel_waybill").get(number, 0) == asked
     happened = events(order)
     assert happened[EventKind.CANCELLED] == 1
-    assert happened[EventKind.SHIPPED] == happened[EventKind.NOTIFIED] == 0
+    assert happened[EventKind.SHIPPED] == 0
     assert balance(order) == {}
+    assert_paid_back_once(home, order, by_us=order.platform_status not in ("cancelled", "refunded"))
     assert_nothing_twice(home)
+
+
+def assert_paid_back_once(home: House, order: Order, *, by_us: bool = True) -> None:
+    """All that was paid for the order went back, in one refund, and the customer heard of it once."""
+    now = transact(lambda session: session.get_one(Order, order.id))
+    refunds = transact(lambda session: refunds_of(session, order.id or 0))
+    if not by_us:
+        assert [r.state for r in refunds if r.state != RefundStep.DROPPED.value] == []
+        return
+    assert now.refunded_fen == now.paid_fen == sum(r.amount_fen for r in refunds)
+    for refund in refunds:
+        assert refund.state == RefundStep.PAID.value, f"{refund.refund_no}: {refund.problem}"
+        assert home.refunds(refund) == 1
+    assert events(order)[EventKind.NOTIFIED] == len(refunds)
 
 
 def assert_nothing_twice(home: House) -> None:

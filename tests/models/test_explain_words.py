@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from models import effect, explain_words, quality
+from models.compensation import CAUSE_WORDS, Cause
 from models.effect import EffectState
 from models.explain_facts import happened, teller
 from models.fulfilment import Stage, WaitingOn
-from models.notification import NotificationState
+from models.notification import Node, NotificationState
 from models.production import WorkState
+from models.refund import STEP_WORDS, RefundStep
 from models.review import CaseState, Verdict
 from models.timeline import EventKind, OrderEvent
 from models.wording import STAGE_WORDS, WAITING_WORDS
@@ -37,6 +39,9 @@ TABLES: list[tuple[type[StrEnum], Mapping[Any, Any]]] = [
     (NotificationState, explain_words.NOTIFICATIONS),
     (Stage, STAGE_WORDS),
     (WaitingOn, WAITING_WORDS),
+    (Node, explain_words.NODES),
+    (RefundStep, STEP_WORDS),
+    (Cause, CAUSE_WORDS),
 ]
 
 
@@ -74,7 +79,7 @@ def placed_codes() -> Iterator[str]:
 def test_every_hold_that_is_placed_has_english_words() -> None:
     codes = set(placed_codes())
 
-    assert "refund_due" in codes and len(codes) > 5
+    assert "made_already" in codes and len(codes) > 5
     assert codes - set(explain_words.HOLDS) == set(), "add words to models/explain_words.py HOLDS"
 
 

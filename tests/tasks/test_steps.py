@@ -62,7 +62,7 @@ async def test_a_payment_of_another_sum_stops_the_order_for_a_person(
     # given an order of which the platform says that one fen is missing
     order = await placed(home)
     _change(home, order, lambda document: document.update(totalReceivedSet=_received(order.total_fen - 1)))
-    with pytest.raises(MustWait, match="两者不等") as stopped:
+    with pytest.raises(MustWait, match="对不上") as stopped:
         await verify_payment(await claim(order))
     assert stopped.value.on is WaitingOn.PERSON
     assert await holds(order) == ["paid_amount_differs"]
