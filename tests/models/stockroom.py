@@ -18,7 +18,7 @@ from models.order import Order
 from models.product import Product, save_products
 from models.reservation import Reservation, held_for
 from models.settings import PolicySettings
-from models.stock import receive
+from models.stock import receive, shelve
 from models.warehouse import Warehouse
 from tests.models.build import NOW, RECEIVER, cans, incoming, taken
 
@@ -42,6 +42,7 @@ def open_stockroom(session: Session, shelves: Shelves) -> None:
     session.flush()
     for code, there in shelves.items():
         for sku, pieces in there.items():
+            shelve(session, code, sku)
             if pieces:
                 receive(session, code, sku, pieces, "期初", "test", NOW)
 
