@@ -38,6 +38,9 @@ StateDir = Annotated[
     Path | None,
     typer.Option("--state-dir", help=tell("数据、日志和密钥所在的目录", "where data, logs and secrets live")),
 ]
+Who = Annotated[
+    str | None, typer.Option("--who", help=tell("你的姓名(默认系统用户名)", "your name (default: the system's)"))
+]
 Lang = Annotated[str | None, typer.Option("--lang", help=tell("界面语言:zh 或 en", "language: zh or en"))]
 
 
@@ -63,6 +66,15 @@ def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
         raise SettingsWrong(settings_file(), error) from error
     os.environ["ORDERLOOM_LANGUAGE"] = config.language
     return config
+
+
+def who_am_i(who: str | None) -> str:
+    """The name that changes are written under: as given, else the name of the system's user. At most 64 letters."""
+    import getpass
+
+    if who is not None and not who.strip():
+        raise typer.BadParameter(tell("--who 不能是空的", "--who must not be empty"))
+    return (who or getpass.getuser()).strip()[:64]
 
 
 class SettingsWrong(Exception):
@@ -181,13 +193,13 @@ def reset(
 
 def main() -> None:
     """The entry point: typed problems become a sentence on standard error and exit code 1."""
-    from deployments import cli_data, cli_orders
+    from deployments import cli_check, cli_data, cli_orders
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese must not stop us
     whole = typer.Typer(**SHAPE)
-    for part in (app, cli_orders.app, cli_data.app):
+    for part in (app, cli_check.app, cli_orders.app, cli_data.app):
         whole.add_typer(part)
     try:
         whole()

@@ -1,8 +1,7 @@
-"""`orderloom check | explain | rerun | cancel`: about orders."""
+"""`orderloom explain | rerun | cancel`: about orders."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -17,38 +16,6 @@ app = typer.Typer()
 OrderNo = Annotated[str, typer.Argument(help=tell("订单号,或渠道后台的订单号", "our number, or the channel's"))]
 #: Seconds that a command waits for its run.
 WAIT_SECONDS = 90.0
-
-
-@app.command(
-    help=tell(
-        "检查整个数据库的不变量;有违反时列出并以 1 退出。",
-        "Check the invariants of the whole database; 1 if any is broken.",
-    )
-)
-def check(
-    as_json: Annotated[bool, typer.Option("--json", help=tell("输出 JSON", "print JSON"))] = False,
-    state_dir: StateDir = None,
-    lang: Lang = None,
-) -> None:
-    config = prepare(state_dir, lang)
-    from dataclasses import asdict
-
-    from deployments.book_access import order_book
-    from models import checks
-    from models.database import transact, utcnow
-
-    with order_book(config):
-        broken = transact(lambda session: checks.check(session, utcnow()))
-    if as_json:
-        typer.echo(json.dumps([asdict(one) for one in broken], ensure_ascii=False, indent=2, default=str))
-    else:
-        for one in broken:
-            typer.echo(f"[{one.severity}] {one.code}: {one.sentence}")
-            for row in one.rows:
-                typer.echo("    " + "  ".join(f"{name}={value}" for name, value in row.items()))
-        if not broken:
-            typer.echo(tell("全部规则成立。", "Every rule holds."))
-    raise typer.Exit(1 if any(one.severity == "error" for one in broken) else 0)
 
 
 @app.command(help=tell("这个订单为什么在这里、谁能推动它。", "Why an order is where it is, and who can move it."))

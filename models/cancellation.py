@@ -57,12 +57,10 @@ def request_cancellation(session: Session, order: Order, reason: str, actor: str
 def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: datetime) -> Fulfilment:
     """All that was out is called back and all money is back: give back the stock and end. Raises `ClaimLost`.
 
-    A compensated fulfilment ends `refunded`, another `cancelled`. What was made already is used up, not given back.
+    A compensated fulfilment ends `refunded`, another `cancelled`.
     """
     fulfilment = advance(session, claim, Stage.REFUNDED if compensated else Stage.CANCELLED, now)
-    if any(work.state == WorkState.COMPLETED.value for work in work_orders_of(session, claim.fulfilment_id)):
-        consume(session, claim.fulfilment_id, "wind-up", now, Purpose.INGREDIENT)
-    release(session, claim.fulfilment_id, "wind-up", now, reason)
+    give_back(session, claim.fulfilment_id, "wind-up", now, reason)
     made_up = compensation_of(session, claim.fulfilment_id)
     if compensated and made_up is not None:
         made_up.state, made_up.done_at = CompensationState.DONE.value, now
@@ -70,6 +68,13 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
     kind = EventKind.REFUNDED if compensated else EventKind.CANCELLED
     note(session, claim.order_id, kind, "wind-up", now, claim.fulfilment_id, reason=reason)
     return fulfilment
+
+
+def give_back(session: Session, fulfilment_id: int, actor: str, now: datetime, reason: str) -> None:
+    """End its promises: ingredients of what was made already are used up, all else goes back on the shelf. Once."""
+    if any(work.state == WorkState.COMPLETED.value for work in work_orders_of(session, fulfilment_id)):
+        consume(session, fulfilment_id, actor, now, Purpose.INGREDIENT)
+    release(session, fulfilment_id, actor, now, reason)
 
 
 def reopen_if_paid_late(session: Session, order: Order, actor: str, now: datetime) -> bool:

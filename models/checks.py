@@ -27,13 +27,17 @@ ROWS = 50
 
 @dataclass(frozen=True)
 class Violation:
-    """One broken rule: its code, a sentence for the operator, and up to `ROWS` of the `count` offending rows."""
+    """One broken rule: its code, a sentence for the operator, and up to `ROWS` of the `count` offending rows.
+
+    `mended`: `models.repair` knows how.
+    """
 
     code: str
     severity: Literal["error", "warning"]
     sentence: str
     count: int
     rows: list[dict[str, Any]]
+    mended: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def check(session: Session, now: datetime, overdue_after: timedelta = OVERDUE_AF
         rows = [dict(row._mapping) for row in session.connection().execute(statement, used)]
         if rows:
             (count,) = {row.pop("all_of_them") for row in rows}
-            found.append(Violation(rule.code, rule.severity, rule.sentence.format(count=count), count, rows))
+            sentence = rule.sentence.format(count=count)
+            found.append(Violation(rule.code, rule.severity, sentence, count, rows, rule.mended))
     return found
 
 

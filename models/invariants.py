@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-
-@dataclass(frozen=True)
-class Invariant:
-    """One rule. `query` returns the offending rows; `sentence` is said with their `{count}`."""
-
-    code: str
-    sentence: str
-    query: str
-    severity: Literal["error", "warning"] = "error"
-
-
-_NUMBER = "o.order_no || '-' || f.number AS fulfilment_no"
-_OF_ORDER = "JOIN orders o ON o.id = f.order_id"
-_WORKED_ON = "f.claim_until > :now"
+from models.invariant import NUMBER, OF_ORDER, WORKED_ON, Invariant
+from models.invariants_money import MONEY
 
 STOCK = (
     Invariant(
         "stock_differs_from_ledger",
-        "{count} 个库存项的数量不等于流水之和:以流水为准,用一条调整流水更正。",
+        "{count} 个库存项的数量不等于流水之和:以流水为准。",
         """
         SELECT warehouse, sku, i.on_hand, i.reserved, l.on_hand AS ledger_on_hand, l.reserved AS ledger_reserved
         FROM stock_item i FULL JOIN (
@@ -31,6 +16,7 @@ STOCK = (
           FROM stock_movement GROUP BY warehouse, sku) l USING (warehouse, sku)
         WHERE coalesce(i.on_hand, 0) <> coalesce(l.on_hand, 0) OR coalesce(i.reserved, 0) <> coalesce(l.reserved, 0)
         """,
+        mended=True,
     ),
     Invariant(
         "stock_out_of_bounds",
@@ -47,23 +33,46 @@ STOCK = (
           USING (warehouse, sku)
         WHERE coalesce(i.reserved, 0) <> coalesce(r.held, 0)
         """,
+        mended=True,
     ),
     Invariant(
         "shipped_holds_stock",
-        "{count} 个已发货或已了结的履约单还占着库存:发货时应当出库。",
+        "{count} 个已发货的履约单还占着库存:发货时应当出库。",
         f"""
-        SELECT {_NUMBER}, f.stage, r.warehouse, r.sku, r.quantity
-        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {_OF_ORDER}
-        WHERE r.state = 'held' AND f.stage IN ('shipped', 'delivered', 'closed', 'refunded')
+        SELECT {NUMBER}, f.stage, r.warehouse, r.sku, r.purpose, r.quantity
+        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {OF_ORDER}
+        WHERE r.state = 'held' AND f.stage IN ('shipped', 'delivered', 'closed')
         """,
+        mended=True,
     ),
     Invariant(
         "cancelled_holds_stock",
-        "{count} 个已取消的履约单还占着库存:应当释放。",
+        "{count} 个已取消或已退款的履约单还占着库存:应当释放。",
         f"""
-        SELECT {_NUMBER}, r.warehouse, r.sku, r.quantity
-        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {_OF_ORDER}
-        WHERE r.state = 'held' AND f.stage = 'cancelled'
+        SELECT {NUMBER}, f.stage, r.warehouse, r.sku, r.purpose, r.quantity
+        FROM reservation r JOIN fulfilment f ON f.id = r.fulfilment_id {OF_ORDER}
+        WHERE r.state = 'held' AND f.stage IN ('cancelled', 'refunded')
+        """,
+        mended=True,
+    ),
+    # a hold or an outage may lie over the wait: it keeps its place
+    Invariant(
+        "backorder_of_what_moved_on",
+        "{count} 个排队等货的履约单已经不在等货。",
+        f"""
+        SELECT {NUMBER}, f.stage, f.waiting_on, b.skus, b.since
+        FROM backorder b JOIN fulfilment f ON f.id = b.fulfilment_id {OF_ORDER}
+        WHERE b.state = 'waiting' AND (f.stage <> 'received' OR NOT (f.ready_at <= :now OR ({WORKED_ON}) IS TRUE
+          OR coalesce(f.waiting_on, '') IN ('backorder', 'retry', 'person', 'customer', 'payment')))
+        """,
+    ),
+    Invariant(
+        "stock_check_of_what_ended",
+        "{count} 份没有答复的库存核对,它们的履约单已经结束。",
+        f"""
+        SELECT {NUMBER}, f.stage, 'SC-' || c.id AS stock_check
+        FROM stock_check c JOIN fulfilment f ON f.id = c.fulfilment_id {OF_ORDER}
+        WHERE c.state = 'open' AND f.ready_at IS NULL
         """,
     ),
 )
@@ -73,7 +82,7 @@ MOVING = (
         "unfinished_without_waker",
         "{count} 个未完成的履约单没有唤醒时间,会永远睡着。",
         f"""
-        SELECT {_NUMBER}, f.stage, f.waiting_on FROM fulfilment f {_OF_ORDER}
+        SELECT {NUMBER}, f.stage, f.waiting_on FROM fulfilment f {OF_ORDER}
         WHERE f.ready_at IS NULL AND f.stage NOT IN ('closed', 'cancelled', 'refunded')
         """,
     ),
@@ -81,8 +90,8 @@ MOVING = (
         "waits_without_reason",
         "{count} 个履约单既没有人处理,也没有就绪,又没有说明在等什么。",
         f"""
-        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {_OF_ORDER}
-        WHERE f.ready_at > :now AND ({_WORKED_ON}) IS NOT TRUE
+        SELECT {NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {OF_ORDER}
+        WHERE f.ready_at > :now AND ({WORKED_ON}) IS NOT TRUE
           AND (f.waiting_on IS NULL OR f.waiting_why = '')
         """,
     ),
@@ -90,7 +99,7 @@ MOVING = (
         "overdue",
         "{count} 个履约单早已就绪却没有人处理:订单通道好像没有在运行,见 `orderloom status`。",
         f"""
-        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {_OF_ORDER}
+        SELECT {NUMBER}, f.stage, f.waiting_on, f.ready_at FROM fulfilment f {OF_ORDER}
         WHERE f.ready_at < :overdue AND (f.claim_until IS NULL OR f.claim_until < :overdue)
         """,
         "warning",
@@ -99,12 +108,12 @@ MOVING = (
         "stage_without_event",
         "{count} 个阶段在时间线里没有记录。",
         f"""
-        SELECT {_NUMBER}, f.stage, n.kind AS missing
-        FROM fulfilment f {_OF_ORDER} JOIN (VALUES
-          ('received', 1, 8), ('reserved', 2, 7), ('approved', 3, 7), ('produced', 4, 7), ('shipped', 5, 7),
-          ('delivered', 6, 7), ('closed', 7, 7), ('cancelled', 8, 8)) AS n(kind, first, last)
+        SELECT {NUMBER}, f.stage, n.kind AS missing
+        FROM fulfilment f {OF_ORDER} JOIN (VALUES
+          ('received', 1, 9), ('reserved', 2, 7), ('approved', 3, 7), ('produced', 4, 7), ('shipped', 5, 7),
+          ('delivered', 6, 7), ('closed', 7, 7), ('cancelled', 8, 8), ('refunded', 9, 9)) AS n(kind, first, last)
           ON array_position(ARRAY['received', 'reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed',
-            'cancelled'], f.stage::text) BETWEEN n.first AND n.last
+            'cancelled', 'refunded'], f.stage::text) BETWEEN n.first AND n.last
         WHERE NOT EXISTS (SELECT 1 FROM order_event e WHERE e.order_id = f.order_id AND e.kind = n.kind
           AND coalesce(e.fulfilment_id, f.id) = f.id)
         """,
@@ -116,8 +125,8 @@ TOLD = (
         "shipped_without_one_parcel",
         "{count} 个已发货的履约单不是正好一个包裹。",
         f"""
-        SELECT {_NUMBER}, f.stage, count(p.id) AS parcels
-        FROM fulfilment f {_OF_ORDER} LEFT JOIN parcel p ON p.fulfilment_id = f.id
+        SELECT {NUMBER}, f.stage, count(p.id) AS parcels
+        FROM fulfilment f {OF_ORDER} LEFT JOIN parcel p ON p.fulfilment_id = f.id
         WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(p.id) <> 1
         """,
     ),
@@ -126,8 +135,8 @@ TOLD = (
             f"shipped_without_one_{kind}",
             f"{{count}} 个已发货的履约单不是正好{what}一次。",
             f"""
-            SELECT {_NUMBER}, f.stage, count(e.id) AS done
-            FROM fulfilment f {_OF_ORDER}
+            SELECT {NUMBER}, f.stage, count(e.id) AS done
+            FROM fulfilment f {OF_ORDER}
             LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}' AND e.state = 'done'
             WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
             """,
@@ -138,14 +147,14 @@ TOLD = (
         "notified_without_one_message",
         "{count} 个履约单的客户通知数与真正发出的短信数不符。",
         f"""
-        SELECT {_NUMBER}, coalesce(n.sent, 0) AS sent, coalesce(n.due, 0) AS due, coalesce(e.done, 0) AS done
+        SELECT {NUMBER}, coalesce(n.sent, 0) AS sent, coalesce(n.due, 0) AS due, coalesce(e.done, 0) AS done
         FROM (SELECT fulfilment_id, count(*) AS due, count(*) FILTER (WHERE state IN ('sent', 'delivered')) AS sent
               FROM notification GROUP BY fulfilment_id) n
         FULL JOIN (SELECT fulfilment_id, count(*) AS done FROM effect
               WHERE kind = 'sms' AND state = 'done' GROUP BY fulfilment_id) e USING (fulfilment_id)
-        JOIN fulfilment f ON f.id = fulfilment_id {_OF_ORDER}
+        JOIN fulfilment f ON f.id = fulfilment_id {OF_ORDER}
         WHERE coalesce(e.done, 0) < coalesce(n.sent, 0) OR (coalesce(e.done, 0) > coalesce(n.due, 0)
-          AND ({_WORKED_ON}) IS NOT TRUE AND (f.ready_at <= :now) IS NOT TRUE)
+          AND ({WORKED_ON}) IS NOT TRUE AND (f.ready_at <= :now) IS NOT TRUE)
         """,
     ),
     Invariant(
@@ -157,8 +166,8 @@ TOLD = (
         "abandoned_attempt",
         "{count} 个外部动作没有结果,而订单已经了结:没有人会再去问,请人工确认。",
         f"""
-        SELECT {_NUMBER}, e.kind, e.key, e.state, e.lease_until
-        FROM effect e JOIN fulfilment f ON f.id = e.fulfilment_id {_OF_ORDER}
+        SELECT {NUMBER}, e.kind, e.key, e.state, e.lease_until
+        FROM effect e JOIN fulfilment f ON f.id = e.fulfilment_id {OF_ORDER}
         WHERE e.state IN ('calling', 'unclear') AND e.lease_until < :abandoned AND f.ready_at IS NULL
         """,
     ),
@@ -178,7 +187,7 @@ ORDERS = (
         "not_paid_in_full",
         "{count} 个订单没有付清就已锁库存或更进一步。",
         f"""
-        SELECT {_NUMBER}, f.stage, o.total_fen, o.paid_fen FROM fulfilment f {_OF_ORDER}
+        SELECT {NUMBER}, f.stage, o.total_fen, o.paid_fen FROM fulfilment f {OF_ORDER}
         WHERE f.stage IN ('reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed')
           AND o.paid_fen <> o.total_fen
         """,
@@ -204,7 +213,7 @@ REVIEWS = (
         "two_open_reviews",
         "{count} 个履约单同时有几份待决定的审核。",
         f"""
-        SELECT {_NUMBER}, count(*) AS open FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {_OF_ORDER}
+        SELECT {NUMBER}, count(*) AS open FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {OF_ORDER}
         WHERE c.state = 'open' GROUP BY f.id, o.order_no HAVING count(*) > 1
         """,
     ),
@@ -212,8 +221,8 @@ REVIEWS = (
         "waits_for_no_review",
         "{count} 个履约单在等审核,却没有待决定的审核:`orderloom rerun` 会重新送审。",
         f"""
-        SELECT {_NUMBER}, f.ready_at FROM fulfilment f {_OF_ORDER}
-        WHERE f.ready_at > :now AND f.waiting_on = 'review' AND ({_WORKED_ON}) IS NOT TRUE
+        SELECT {NUMBER}, f.ready_at FROM fulfilment f {OF_ORDER}
+        WHERE f.ready_at > :now AND f.waiting_on = 'review' AND ({WORKED_ON}) IS NOT TRUE
           AND NOT EXISTS (SELECT 1 FROM review_case c WHERE c.fulfilment_id = f.id AND c.state = 'open')
         """,
     ),
@@ -221,10 +230,10 @@ REVIEWS = (
         "review_of_what_moved_on",
         "{count} 份待决定的审核,它们的履约单已经不再等它。",
         f"""
-        SELECT {_NUMBER}, f.stage, f.waiting_on, c.id AS review
-        FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {_OF_ORDER}
+        SELECT {NUMBER}, f.stage, f.waiting_on, c.id AS review
+        FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {OF_ORDER}
         WHERE c.state = 'open' AND f.stage <> 'cancelled' AND (f.stage NOT IN ('received', 'reserved')
-          OR (f.ready_at > :now AND f.waiting_on IS NULL AND ({_WORKED_ON}) IS NOT TRUE))
+          OR (f.ready_at > :now AND f.waiting_on IS NULL AND ({WORKED_ON}) IS NOT TRUE))
         """,
     ),
 )
@@ -234,8 +243,8 @@ PRODUCTION = (
         "produced_without_completed_work",
         "{count} 个履约单已备货,它们的工单却没有完工。",
         f"""
-        SELECT {_NUMBER}, f.stage, l.sku, p.recipe
-        FROM fulfilment f {_OF_ORDER} JOIN fulfilment_line p ON p.fulfilment_id = f.id
+        SELECT {NUMBER}, f.stage, l.sku, p.recipe
+        FROM fulfilment f {OF_ORDER} JOIN fulfilment_line p ON p.fulfilment_id = f.id
         JOIN order_line l ON l.id = p.order_line_id
         WHERE p.recipe IS NOT NULL AND f.stage IN ('produced', 'shipped', 'delivered', 'closed')
           AND (SELECT count(*) FILTER (WHERE w.state = 'completed') = 0
@@ -247,10 +256,10 @@ PRODUCTION = (
         "completed_work_unnoticed",
         "{count} 个履约单的工单都已完工,履约单却还在等生产。",
         f"""
-        SELECT {_NUMBER}, f.stage, f.waiting_on, f.ready_at, count(*) AS completed
-        FROM work_order w JOIN fulfilment f ON f.id = w.fulfilment_id {_OF_ORDER}
+        SELECT {NUMBER}, f.stage, f.waiting_on, f.ready_at, count(*) AS completed
+        FROM work_order w JOIN fulfilment f ON f.id = w.fulfilment_id {OF_ORDER}
         WHERE f.stage = 'approved' AND f.ready_at > :now AND f.waiting_on = 'production'
-          AND ({_WORKED_ON}) IS NOT TRUE
+          AND ({WORKED_ON}) IS NOT TRUE
         GROUP BY f.id, o.order_no HAVING bool_and(w.state = 'completed')
         """,
     ),
@@ -265,4 +274,4 @@ PRODUCTION = (
 )
 
 #: Every rule, in the order in which an operator wants to read them.
-INVARIANTS = (*MOVING, *STOCK, *TOLD, *ORDERS, *REVIEWS, *PRODUCTION)
+INVARIANTS = (*MOVING, *STOCK, *TOLD, *ORDERS, *MONEY, *REVIEWS, *PRODUCTION)

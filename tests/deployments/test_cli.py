@@ -2,71 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from sqlalchemy import text
 from sqlmodel import Session
 
-from deployments.cli import main
-from deployments.kept_secrets import kept_secrets
 from deployments.stack_record import StackRecord
 from models.database import utcnow
 from models.fulfilment import Stage, WaitingOn
-from models.settings import settings
 from models.reservation import reserve
+from tests.deployments.command import Run, number
 from tests.models.factories import a_fulfilment, an_order
 from tests.prefect import free_port
 
 HEADER = "sku,title,unit,weight_g,price_fen,made_to_order,on_hand,warehouse\n"
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended and what it said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Run = Callable[..., Said]
-
-
-@pytest.fixture
-def orderloom(tmp_path: Path, database_url: str) -> Run:
-    """`orderloom …` in this process on this test's database, in Chinese unless told otherwise."""
-    kept_secrets(tmp_path)
-
-    def run(*arguments: str, **environment: str) -> Said:
-        before, asked = dict(os.environ), sys.argv
-        out, err = io.StringIO(), io.StringIO()
-        for name in [name for name in os.environ if name.startswith(("ORDERLOOM", "DATABASE_URL"))]:
-            del os.environ[name]
-        named = {"ORDERLOOM_STATE_DIR": str(tmp_path), "ORDERLOOM_DATABASE_URL": database_url, **environment}
-        os.environ.update(named)
-        sys.argv = ["orderloom", *arguments]
-        try:
-            with redirect_stdout(out), redirect_stderr(err):
-                main()
-        except SystemExit as end:
-            return Said(int(end.code or 0), out.getvalue(), err.getvalue())
-        finally:
-            sys.argv = asked
-            os.environ.clear()
-            os.environ.update(before)
-            settings.cache_clear()
-        return Said(0, out.getvalue(), err.getvalue())
-
-    return run
 
 
 def catalogue(directory: Path, *rows: str) -> str:
@@ -74,12 +26,6 @@ def catalogue(directory: Path, *rows: str) -> str:
     file = directory / "catalogue.csv"
     file.write_text(HEADER + "".join(f"{row}\n" for row in rows), encoding="utf-8-sig")
     return str(file)
-
-
-def number(session: Session, sql: str) -> int:
-    """The number that a query finds, as others have committed it."""
-    session.rollback()
-    return int(session.connection().execute(text(sql)).scalar_one())
 
 
 def test_help_is_there_at_once_and_imports_nothing_heavy() -> None:

@@ -9,11 +9,21 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlmodel import Session
 
+from models import compensation, coupon, refund, stock_check
+from models.allocation import Terms, allocate
+from models.backorder import wait_for
 from models.cancellation import finish, request_cancellation
 from models.checks import Violation, check, wakers
-from models.fulfilment import Stage, WaitingOn
+from models.compensation import Cause, Limits
+from models.fulfilment import Fulfilment, Stage, WaitingOn, fulfilments_of
 from models.invariants import INVARIANTS
+from models.order import Order
+from models.refund import RefundStep
 from models.review import Verdict, decide, latest_case
+from models.settings import PolicySettings
+from models.stock import receive
+from models.timeline import EventKind, note
+from models.warehouse import Warehouse
 from tests.database import TemporaryServer, fresh_database
 from tests.models.build import (
     NOW,
@@ -53,7 +63,7 @@ def session(book: Engine) -> Iterator[Session]:
 
 
 def fill(session: Session) -> None:
-    """SH-1001 … SH-1012, in the order of an order's life."""
+    """SH-1001 … SH-1012, in the order of an order's life; SH-1013 … SH-1015 in ways of their own."""
     open_shop(session)
     taken(session, unpaid("1"))
     taken(session, incoming("2"))
@@ -73,13 +83,64 @@ def fill(session: Session) -> None:
     cancelled = taken(session, incoming("11", made()))
     walk(session, cancelled.order_no, Stage.APPROVED)
     request_cancellation(session, cancelled, "客户不要了", "客服", NOW)
-    finish(session, claimed(session, cancelled), cancelled, NOW)
+    finish(session, claimed(session, cancelled), False, "客户不要了", NOW)
     decided = taken(session, incoming("12", made(8)))
     walk(session, decided.order_no, Stage.RESERVED)
     claim = waiting(session, decided, WaitingOn.REVIEW, "金额超过 500 元")
     case = latest_case(session, claim.fulfilment_id)
     assert case is not None and case.id is not None
     decide(session, case.id, Verdict.APPROVE, "李营养", "", NOW)
+    make_up_for(session, taken(session, incoming("13")))
+    split_in_two(session, taken(session, incoming("14", cans(1100))))
+    waits_for_goods(session, taken(session, incoming("15", cans(4000))))
+
+
+def only_part(session: Session, order: Order) -> Fulfilment:
+    """The only fulfilment of an order."""
+    assert order.id is not None
+    (part,) = fulfilments_of(session, order.id)
+    return part
+
+
+def make_up_for(session: Session, order: Order) -> None:
+    """Reserved, not found by the warehouse, paid back with a coupon: `refunded`."""
+    walk(session, order.order_no, Stage.RESERVED)
+    part = only_part(session, order)
+    limits = Limits.of(PolicySettings())
+    compensation.request(session, part, Cause.NOT_THERE, "查无货", "仓库", NOW, limits)
+    claim = claimed(session, order)
+    owed = refund.owe(session, claim.order_id, claim.fulfilment_id, "查无货", "wind-up", NOW)
+    made_up = compensation.compensation_of(session, claim.fulfilment_id)
+    assert owed is not None and made_up is not None
+    assert coupon.issue(session, made_up, order, NOW, 90) is not None
+    refund.report(session, owed.refund_no, RefundStep.PAID, "platform:shopify", NOW)
+    claim.wake_seq += 1
+    finish(session, claim, True, "查无货", NOW)
+
+
+def split_in_two(session: Session, order: Order) -> None:
+    """More than one warehouse has: two fulfilments, one on its way, the other with an open stock check."""
+    session.add(Warehouse(code="WH-CD", name="成都仓", province="四川省"))
+    session.flush()
+    receive(session, "WH-CD", "CAN-400", 200, "期初", "test", NOW)
+    order.payment_verified_at = NOW
+    allocate(session, only_part(session, order), "reserve-stock", NOW, Terms(10, timedelta(hours=72)))
+    assert order.id is not None
+    for part in fulfilments_of(session, order.id):
+        assert part.id is not None
+        part.stage, part.waiting_on, part.waiting_why = Stage.RESERVED.value, "stock_check", "等仓库核对"
+        part.ready_at = NOW + timedelta(minutes=5)
+        session.add(part)
+        note(session, order.id, EventKind.RESERVED, "test", NOW, part.id)
+        stock_check.open_check(session, part, ["CAN-400"], 5, NOW)
+
+
+def waits_for_goods(session: Session, order: Order) -> None:
+    """Nobody has so many: in the queue."""
+    part = only_part(session, order)
+    assert part.id is not None and order.paid_at is not None
+    wait_for(session, part.id, part.order_id, ["CAN-400"], order.paid_at, NOW.date(), NOW)
+    waiting(session, order, WaitingOn.BACKORDER, "等 CAN-400 到货")
 
 
 def test_a_sound_book_breaks_no_rule(session: Session) -> None:
@@ -109,8 +170,9 @@ def again(order_no: str, state: str) -> str:
 NOTHING_LEFT = """
 ALTER TABLE stock_item DROP CONSTRAINT promised_is_there;
 INSERT INTO stock_movement (at, warehouse, sku, kind, on_hand_change, reserved_change, actor, reason)
-  SELECT now(), warehouse, sku, 'adjustment', -on_hand, 0, 'test', '' FROM stock_item WHERE sku = 'CAN-400';
-UPDATE stock_item SET on_hand = 0 WHERE sku = 'CAN-400'
+  SELECT now(), warehouse, sku, 'adjustment', -on_hand, 0, 'test', '' FROM stock_item
+  WHERE sku = 'CAN-400' AND warehouse = 'WH-SZ';
+UPDATE stock_item SET on_hand = 0 WHERE sku = 'CAN-400' AND warehouse = 'WH-SZ'
 """
 A_CASE = """
 INSERT INTO review_case (fulfilment_id, order_id, role, reasons, state, opened_at, due_at, note, reviewer, run_attempt)
@@ -119,6 +181,7 @@ INSERT INTO review_case (fulfilment_id, order_id, role, reasons, state, opened_a
 NO_TRIGGER = "ALTER TABLE order_event DISABLE TRIGGER append_only;"
 
 #: For every rule: what breaks it (and only it), and what the offending row says.
+GIVEN_BACK = "(SELECT id FROM orders WHERE order_no = 'SH-1013')"
 BREAKS: list[tuple[str, str, dict[str, object]]] = [
     (
         "unfinished_without_waker",
@@ -153,7 +216,7 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
     ),
     (
         "stock_differs_from_ledger",
-        "UPDATE stock_item SET on_hand = on_hand + 1 WHERE sku = 'CAN-400'",
+        "UPDATE stock_item SET on_hand = on_hand + 1 WHERE sku = 'CAN-400' AND warehouse = 'WH-SZ'",
         {"sku": "CAN-400"},
     ),
     (
@@ -170,6 +233,71 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
     ),
     ("shipped_holds_stock", again("SH-1008", "consumed"), {"fulfilment_no": "SH-1008-1", "sku": "ING-CHICKEN"}),
     ("cancelled_holds_stock", again("SH-1011", "released"), {"fulfilment_no": "SH-1011-1", "sku": "ING-CHICKEN"}),
+    (
+        "cancelled_holds_stock",
+        again("SH-1013", "released").replace("ING-CHICKEN", "CAN-400"),
+        {"fulfilment_no": "SH-1013-1", "stage": "refunded", "purpose": "goods"},
+    ),
+    (
+        "backorder_of_what_moved_on",
+        f"UPDATE fulfilment SET waiting_on = 'refund' WHERE id = {of('SH-1015')}",
+        {"fulfilment_no": "SH-1015-1", "waiting_on": "refund"},
+    ),
+    (
+        "backorder_of_what_moved_on",
+        "UPDATE backorder SET fulfilment_id = b.id FROM"
+        f" (SELECT {of('SH-1008')} AS id) AS b WHERE fulfilment_id = {of('SH-1015')}",
+        {"fulfilment_no": "SH-1008-1", "stage": "shipped"},
+    ),
+    (
+        "stock_check_of_what_ended",
+        f"UPDATE stock_check SET fulfilment_id = {of('SH-1010')} WHERE id = (SELECT min(id) FROM stock_check)",
+        {"fulfilment_no": "SH-1010-1", "stage": "closed"},
+    ),
+    (
+        "refunded_differs_from_refunds",
+        "UPDATE orders SET refunded_fen = 1 WHERE order_no = 'SH-1004'",
+        {"order_no": "SH-1004", "refunded_fen": 1, "refunds_fen": 0},
+    ),
+    (
+        "refunded_more_than_paid",
+        "ALTER TABLE orders DROP CONSTRAINT no_more_refunded_than_paid;"
+        "UPDATE orders SET paid_fen = paid_fen - 1 WHERE order_no = 'SH-1013'",
+        {"order_no": "SH-1013", "paid_fen": 3999, "refunded_fen": 4000},
+    ),
+    (
+        "refunded_without_compensation",
+        f"UPDATE compensation SET state = 'due' WHERE fulfilment_id = {of('SH-1013')}",
+        {"fulfilment_no": "SH-1013-1", "compensation": "due"},
+    ),
+    (
+        "refunded_without_refund",
+        f"UPDATE refund SET state = 'processing' WHERE fulfilment_id = {of('SH-1013')}",
+        {"fulfilment_no": "SH-1013-1", "refund": "processing"},
+    ),
+    (
+        "refunded_without_refund",
+        f"DELETE FROM refund WHERE fulfilment_id = {of('SH-1013')};"
+        f"UPDATE orders SET refunded_fen = 0 WHERE id = {GIVEN_BACK}",
+        {"fulfilment_no": "SH-1013-1", "refund": None},
+    ),
+    (
+        "refunded_without_coupon",
+        f"DELETE FROM coupon WHERE order_id = {GIVEN_BACK}",
+        {"fulfilment_no": "SH-1013-1", "coupon_fen": 500},
+    ),
+    (
+        "compensation_done_elsewhere",
+        "INSERT INTO compensation (fulfilment_id, order_id, cause, reason, state, refund_fen, coupon_fen, automatic,"
+        " asked_at, asked_by, decided_by, done_at) SELECT id, order_id, 'by_hand', '', 'done', 0, 0, false, now(), '',"
+        f" '', now() FROM fulfilment WHERE id = {of('SH-1011')}",
+        {"fulfilment_no": "SH-1011-1", "stage": "cancelled"},
+    ),
+    (
+        "stage_without_event",
+        f"{NO_TRIGGER} DELETE FROM order_event WHERE kind = 'refunded' AND fulfilment_id = {of('SH-1013')}",
+        {"fulfilment_no": "SH-1013-1", "missing": "refunded"},
+    ),
     (
         "shipped_without_one_parcel",
         f"DELETE FROM parcel WHERE fulfilment_id = {of('SH-1009')}",
@@ -293,8 +421,8 @@ def test_every_rule_has_its_damage() -> None:
 
 
 def test_many_rows_are_counted_and_some_are_shown(session: Session) -> None:
-    session.execute(text("INSERT INTO warehouse SELECT 'W' || n, '', '' FROM generate_series(1, 120) n"))
-    session.execute(text("INSERT INTO stock_item SELECT 'W' || n, 'CAN-400', 1, 0, 0 FROM generate_series(1, 120) n"))
+    session.execute(text("INSERT INTO warehouse SELECT 'W' || n, '', '', '' FROM generate_series(1, 120) n"))
+    session.execute(text("INSERT INTO stock_item SELECT 'W' || n, 'CAN-400', 1, 0 FROM generate_series(1, 120) n"))
 
     (violation,) = check(session, LATER)
 
@@ -319,7 +447,7 @@ def test_every_unfinished_fulfilment_says_what_wakes_it_and_by_when(session: Ses
     found = wakers(session, LATER)
 
     unfinished = session.execute(text("SELECT count(*) FROM fulfilment WHERE ready_at IS NOT NULL")).scalar_one()
-    assert sum(waker.count for waker in found) == unfinished == 10
+    assert sum(waker.count for waker in found) == unfinished == 13
     assert all(waker.wakes and waker.first <= waker.last for waker in found)
     by_reason = {(waker.stage, waker.waiting_on): waker for waker in found}
     assert by_reason["approved", "production"].wakes == "MES 的完工或失败回报"
