@@ -16,8 +16,10 @@ from starlette.types import ASGIApp
 
 from integrations import http
 from integrations.portal.guard import Guard
+from integrations.portal.payment_webhooks import PaymentWebhooks
 from integrations.portal.rendering import HERE, answer_errors
 from integrations.portal.tracking import Tracking
+from integrations.portal.warehouse_webhook import take_stock_check
 from integrations.portal.webhooks import MesWebhook
 from models.database import in_transaction
 
@@ -37,6 +39,7 @@ async def health(request: Request) -> Response:
 def make_public() -> ASGIApp:
     """The application for customers and platforms."""
     client = http.client()
+    payments = PaymentWebhooks(client)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -46,6 +49,9 @@ def make_public() -> ASGIApp:
     app = Starlette(
         routes=[
             Route("/webhooks/mes", MesWebhook(client).take, methods=["POST"]),
+            Route("/webhooks/warehouse", take_stock_check, methods=["POST"]),
+            Route("/webhooks/wechat-pay", payments.wechat_pay, methods=["POST"]),
+            Route("/webhooks/alipay", payments.alipay, methods=["POST"]),
             Route("/t/{token}", Tracking().show),
             Route("/healthz", health),
             Mount("/static", StaticFiles(directory=HERE / "static")),

@@ -1,4 +1,4 @@
-"""The local MES over Standard Webhooks, both ways (PROTOCOLS.md §11, standard-webhooks spec).
+"""The local MES over Standard Webhooks, both ways (PROTOCOLS.md §11).
 
 We post `work_order.release` and `work_order.cancel` to `{url}/messages`; the `webhook-id` is our key, and the MES
 answers a repeated id as it answered the first. It posts `work_order.accepted | progress | completed | failed` back.
@@ -6,9 +6,6 @@ answers a repeated id as it answered the first. It posts `work_order.accepted | 
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -17,57 +14,13 @@ from typing import Any
 
 import httpx
 
-from integrations.errors import Forged, Refused, Unclear
+from integrations import standard_webhooks
+from integrations.errors import Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
 from integrations.production import Accepted, ProductionEvent, ProductionEventKind, WorkOrder
 from models.settings import MesSettings
 
 PLATFORM = "mes"
-SKEW = 300.0  # seconds that a message may be old, or ahead of us
-
-
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """`v1,<base64>`: HMAC-SHA256 over `{id}.{timestamp}.{body}` with the key after `whsec_` (24 to 64 bytes).
-
-    Raises `ValueError` for a secret that is none.
-    """
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error as error:
-        raise ValueError("a Standard Webhooks secret is `whsec_` and Base64") from error
-    if not 24 <= len(key) <= 64:
-        raise ValueError("a Standard Webhooks key has 24 to 64 bytes")
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
-
-
-def headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of one signed message."""
-    return {
-        "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(secret, message_id, timestamp, body),
-    }
-
-
-def verify(secret: str, received: Mapping[str, str], body: bytes, now: float) -> str:
-    """The id of a message whose signature is good and at most 5 minutes off `now` (epoch seconds); else `Forged`.
-
-    Any of the space-separated signatures may match, so that the sender can rotate its key.
-    """
-    given = {name.lower(): value for name, value in received.items()}
-    try:
-        message_id, signatures = given["webhook-id"], given["webhook-signature"].split()
-        timestamp = int(given["webhook-timestamp"])
-    except (KeyError, ValueError) as error:
-        raise Forged(PLATFORM, "headers", "webhook-id, webhook-timestamp or webhook-signature is missing") from error
-    if abs(now - timestamp) > SKEW:
-        raise Forged(PLATFORM, "stale", f"the message was signed {now - timestamp:.0f} s ago; check both clocks")
-    good = sign(secret, message_id, timestamp, body).encode()
-    if not any(hmac.compare_digest(good, each.encode()) for each in signatures):
-        raise Forged(PLATFORM, "signature", "no signature matches: the callback secrets differ, or it is forged")
-    return message_id
 
 
 class Mes:
@@ -128,7 +81,7 @@ class Mes:
         `Forged` without a good signature of the last 5 minutes; `Refused` when a signed one cannot be read.
         """
         secret = self._settings.callback_secret.get_secret_value()
-        message_id = verify(secret, headers, body, now.timestamp())
+        message_id = standard_webhooks.verify(PLATFORM, secret, headers, body, now.timestamp())
         try:
             message = json.loads(body)
             data, at = message["data"], datetime.fromisoformat(message["timestamp"])
@@ -161,7 +114,7 @@ class Mes:
             "POST",
             f"{self._settings.url}/messages",
             content=body,
-            headers=headers(secret, key, int(self._clock()), body),
+            headers=standard_webhooks.headers(secret, key, int(self._clock()), body),
             timeout=self._timeout,
         )
         try:

@@ -22,11 +22,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from integrations.errors import Forged
-from integrations.production.mes import SKEW, headers, verify
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.jobs import Handler, Post
 from integrations.sandbox.world import Fault, Job, World
+from integrations.standard_webhooks import SKEW, headers, verify
 
 PLATFORM = "mes"
 MESSAGE, WORK_ORDER, SEQUENCE = "mes_message", "mes_work_order", "mes_sequence"
@@ -47,7 +47,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     async def messages(request: Request) -> Response:
         body = await request.body()
         try:
-            message_id = verify(credentials.mes_secret, request.headers, body, time.time())
+            message_id = verify(PLATFORM, credentials.mes_secret, request.headers, body, time.time())
         except Forged as error:
             return JSONResponse({"error": error.message}, 401)
         try:

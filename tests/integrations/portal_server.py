@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from sqlmodel import Session
 
 from integrations.portal.public import make_public
 from integrations.portal.staff import make_staff
+from integrations.sandbox.credentials import settings_for_sandbox
 from models import database, hold, staff
 from models.fulfilment import Fulfilment, FulfilmentLine
 from models.intake import Receiver
@@ -31,6 +33,7 @@ from tests.sandbox import free_socket, serving
 
 Result = TypeVar("Result")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+WAREHOUSE_SECRET = "whsec_" + "V0FSRUhPVVNF" * 3
 PASSWORD = "correct horse battery staple"
 RECEIVER = Receiver("王小明", "13812345678", "广东省", "深圳市", "南山区", "科技园路 1 号 3 栋 2001")
 
@@ -49,6 +52,9 @@ def running_portal(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("ORDERLOOM_DATABASE_URL", database_url)
     monkeypatch.setenv("ORDERLOOM_PRIVACY_KEY", new_key())
     monkeypatch.setenv("ORDERLOOM_MES__CALLBACK_SECRET", SECRET)
+    monkeypatch.setenv("ORDERLOOM_WAREHOUSE__CALLBACK_SECRET", WAREHOUSE_SECRET)
+    for keeper in ("alipay", "wechat_pay"):
+        monkeypatch.setenv(f"ORDERLOOM_{keeper.upper()}", json.dumps(settings_for_sandbox(9, "")[keeper]))
     settings.cache_clear()
     try:
         with ExitStack() as stack:

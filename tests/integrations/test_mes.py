@@ -19,7 +19,8 @@ from starlette.routing import Route
 from integrations import http
 from integrations.errors import Forged, Later, Refused, Unclear
 from integrations.production import ProductionEvent, ProductionEventKind, WorkOrder
-from integrations.production.mes import Mes, headers, sign
+from integrations.production.mes import Mes
+from integrations.standard_webhooks import headers, sign
 from models.settings import MesSettings
 from tests.sandbox import Sandbox, free_socket, running_sandbox, serving
 

@@ -21,7 +21,7 @@ import httpx
 import psutil
 import pytest
 
-from integrations.production.mes import headers
+from integrations.standard_webhooks import headers
 from models.parcel import LINK_DAYS
 from models.settings import settings
 from models.timeline import EventKind, note
