@@ -39,6 +39,8 @@ Result = TypeVar("Result")
 TRICKLE_SECONDS = 20.0
 SETTLED_FOR = 4.0  # seconds without change before a demo counts as done
 LOOK_EVERY = 1.0
+#: The warehouse of the demo looks for so many sandbox seconds, and does not find every so-manyth order's goods.
+LOOKS_FOR, MISSES = 8.0, 40
 RATE_OVER = 30.0  # seconds
 
 
@@ -135,6 +137,7 @@ class Demo:
     def _begin(self) -> None:
         """From here on orders are this demo's; the customers begin."""
         self._since = Baseline(transact(last_order_id), self._count_placed(), self._count_twice())
+        self._sandbox.post("/warehouse", json={"seconds": LOOKS_FOR, "miss_every": MISSES}).raise_for_status()
         self._place(self.options.orders, self.options.seconds)
 
     def _watch(self, view: View, people: DemoPeople) -> int:

@@ -45,6 +45,7 @@ class Progress:
     waiting: dict[str, int]  # not shipped, by what for; `moving` for nothing
     shipped: int
     notified: int
+    ended: int  # cancelled or compensated, and paid back
     first: str | None  # the first order's number
     link: str | None  # the token of its tracking page
 
@@ -56,7 +57,7 @@ class Progress:
     @property
     def settled(self) -> bool:
         """Whether everything has been shipped and told, but for what waits for somebody."""
-        return self.shipped == self.notified and self.ingested == self.shipped + self.for_somebody
+        return self.shipped == self.notified and self.ingested == self.shipped + self.ended + self.for_somebody
 
 
 _EACH = """
@@ -64,6 +65,7 @@ WITH each AS (
   SELECT o.id, o.order_no, o.channel,
     bool_and(f.stage IN ('shipped', 'delivered', 'closed')) AS shipped,
     bool_and(n.id IS NOT NULL) AS notified,
+    bool_and(f.stage IN ('cancelled', 'refunded')) AS ended,
     min(array_position(CAST(:stages AS text[]), CAST(f.stage AS text))) AS place,
     min(f.waiting_on) FILTER (WHERE f.stage NOT IN ('shipped', 'delivered', 'closed')) AS waiting_on,
     min(f.waiting_why) FILTER (WHERE f.stage NOT IN ('shipped', 'delivered', 'closed')) AS why
@@ -72,10 +74,11 @@ WITH each AS (
   WHERE o.id > :last GROUP BY o.id)
 """
 _COUNTS = text(
-    _EACH + "SELECT channel, place, shipped, notified, waiting_on, count(*) AS many FROM each GROUP BY 1, 2, 3, 4, 5"
+    _EACH + "SELECT channel, place, shipped, notified, ended, waiting_on, count(*) AS many FROM each GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _WAITING = text(
-    _EACH + "SELECT order_no, place, shipped, waiting_on, why FROM each WHERE NOT (shipped AND notified) ORDER BY id"
+    _EACH + "SELECT order_no, place, shipped, waiting_on, why FROM each"
+    " WHERE NOT (shipped AND notified) AND NOT ended ORDER BY id"
 )
 _FIRST = text("""
 SELECT o.order_no, p.token FROM orders o LEFT JOIN parcel p ON p.order_id = o.id
@@ -113,7 +116,7 @@ def read_progress(session: Session, since: Baseline) -> Progress:
     for row in rows:
         _add(by_channel, row.channel, row.many)
         _add(by_stage, _STAGES[row.place - 1], row.many)
-        if not row.shipped:
+        if not row.shipped and not row.ended:
             _add(waiting, row.waiting_on or "moving", row.many)
     return Progress(
         ingested=sum(row.many for row in rows),
@@ -122,6 +125,7 @@ def read_progress(session: Session, since: Baseline) -> Progress:
         waiting=waiting,
         shipped=sum(row.many for row in rows if row.shipped),
         notified=sum(row.many for row in rows if row.notified),
+        ended=sum(row.many for row in rows if row.ended),
         first=first.order_no if first else None,
         link=first.token if first else None,
     )
@@ -157,6 +161,7 @@ def summarise(
         "waiting_orders": waiting,
         "shipped": progress.shipped,
         "notified": progress.notified,
+        "paid_back": progress.ended,
         "duplicates": twice - since.twice + int(doubled),
         "seconds": round(seconds, 1),
         "orders_per_second": _rate(progress.shipped, span.first, span.last),
@@ -199,5 +204,5 @@ def is_good(summary: Mapping[str, Any], orders: int) -> bool:
         and summary["duplicates"] == 0
         and len(wait) <= MAY_WAIT
         and named
-        and done + len(wait) >= summary["ingested"]
+        and done + summary["paid_back"] + len(wait) >= summary["ingested"]
     )

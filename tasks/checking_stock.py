@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import random
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel import Session
@@ -30,7 +32,7 @@ async def ask_warehouse(claim: Claim) -> None:
     One message for many orders, a few seconds apart, because its robot takes 20 a minute. Twice: nobody is left out,
     and at worst a check is named again. What no message reaches stands in the portal's list all the same.
     """
-    if platforms().staff is None or settings().policy.stock_check_minutes <= 0 or claim.stage is not Stage.RESERVED:
+    if platforms().staff is None or settings().policy.stock_check_minutes <= 0 or claim.stage.reached(Stage.SHIPPED):
         return
     own = await in_transaction(lambda session: stock_check.open_check_of(session, claim.fulfilment_id))
     if own is not None and own.announced_at is None:
@@ -95,7 +97,10 @@ async def pass_stock_check(claim: Claim) -> None:
     if check is None:
         return
     if check.state == CheckState.OPEN.value:
-        raise MustWait(WaitingOn.STOCK_CHECK, f"等仓库核对库存({check.number})", check.due_at)
+        told = check.announced_at is not None or platforms().staff is None
+        again = utcnow() + timedelta(seconds=stock_check.BELL_SECONDS * random.uniform(1.0, 1.5))
+        until = check.due_at if told else min(check.due_at, again)
+        raise MustWait(WaitingOn.STOCK_CHECK, f"等仓库核对库存({check.number})", until)
     raise MustWait(WaitingOn.PERSON, f"仓库没有答复 {check.number},等人确认", utcnow() + PERSON_LOOK_AGAIN)
 
 

@@ -24,6 +24,7 @@ from integrations.sandbox import (
     sf_express,
     shopify,
     shopify_refunds,
+    warehouse,
     wechat_after_sales,
     wechat_pay,
     wechat_shop,
@@ -52,7 +53,7 @@ def make_app(world: World, credentials: Credentials, portal_url: str) -> Starlet
     """The sandbox over this world. Callbacks go to `{portal_url}/webhooks/…`. The world outlives the app."""
     mounts = [Mount(f"/{prefix}", routes=part.routes(world, credentials)) for prefix, part in PARTS.items()]
     handlers: dict[str, Handler] = {}
-    for part in (mes, replay, alipay, wechat_pay, shopify_refunds, wechat_after_sales, douyin_after_sales):
+    for part in (mes, replay, alipay, wechat_pay, shopify_refunds, wechat_after_sales, douyin_after_sales, warehouse):
         handlers |= part.jobs(credentials, portal_url)
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from integrations.sandbox import warehouse
 from integrations.sandbox.baskets import FLAWS
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.replay import SHOPS, replay
@@ -72,6 +73,13 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     async def state(request: Request) -> Response:
         return JSONResponse(standing(world, credentials))
 
+    async def set_warehouse(request: Request) -> Response:
+        wanted: dict[str, Any] = await request.json()
+        seconds = float(wanted.get("seconds", warehouse.LOOK_SECONDS))
+        miss_every, silent = int(wanted.get("miss_every", 0)), bool(wanted.get("silent", False))
+        warehouse.behave(world, seconds=seconds, miss_every=miss_every, silent=silent)
+        return JSONResponse({"seconds": seconds, "miss_every": miss_every, "silent": silent})
+
     async def set_speed(request: Request) -> Response:
         speed = float((await request.json())["speed"])
         if speed <= 0:
@@ -88,6 +96,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         Route("/place_bad", place_bad, methods=["POST"]),
         Route("/state", state),
         Route("/speed", set_speed, methods=["POST"]),
+        Route("/warehouse", set_warehouse, methods=["POST"]),
     ]
 
 

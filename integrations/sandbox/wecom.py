@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from integrations.sandbox import warehouse
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.limit import SlidingLimit
@@ -56,6 +57,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
             with world.transaction():
                 number = world.size(MESSAGE) + 1
                 world.put(MESSAGE, f"{number:08d}", {"content": content})
+                warehouse.hear(world, content)
                 world.count(PLATFORM, "send", hashlib.sha256(body).hexdigest()[:16], took_effect=True)
             return JSONResponse({"errcode": 0, "errmsg": "ok"})
 

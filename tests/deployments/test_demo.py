@@ -151,7 +151,7 @@ def test_a_real_shops_orders_are_noticed(session: Session) -> None:
 
 def test_without_a_terminal_the_view_is_plain_lines(session: Session) -> None:
     said = io.StringIO()
-    progress = Progress(3, {"shopify": 3}, {"shipped": 2, "reserved": 1}, {"review": 1}, 2, 2, "SH-1", None)
+    progress = Progress(3, {"shopify": 3}, {"shipped": 2, "reserved": 1}, {"review": 1}, 2, 2, 0, "SH-1", None)
 
     with View(Console(file=said, width=40)) as view:
         view.show(progress, 5, 0.5, [])
