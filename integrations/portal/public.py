@@ -1,4 +1,4 @@
-"""The public application: webhooks, tracking pages, and whether we are well."""
+"""The public application: webhooks, what customers see of an order and a parcel, and whether we are well."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from starlette.types import ASGIApp
 
 from integrations import http
 from integrations.portal.guard import Guard
+from integrations.portal.links import Links
+from integrations.portal.order_link import OrderLink
 from integrations.portal.payment_webhooks import PaymentWebhooks
 from integrations.portal.rendering import HERE, answer_errors
 from integrations.portal.tracking import Tracking
@@ -39,7 +41,8 @@ async def health(request: Request) -> Response:
 def make_public() -> ASGIApp:
     """The application for customers and platforms."""
     client = http.client()
-    payments = PaymentWebhooks(client)
+    payments, links = PaymentWebhooks(client), Links()
+    orders = OrderLink(links)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -52,7 +55,10 @@ def make_public() -> ASGIApp:
             Route("/webhooks/warehouse", take_stock_check, methods=["POST"]),
             Route("/webhooks/wechat-pay", payments.wechat_pay, methods=["POST"]),
             Route("/webhooks/alipay", payments.alipay, methods=["POST"]),
-            Route("/t/{token}", Tracking().show),
+            Route("/t/{token}", Tracking(links).show),
+            Route("/o/{token}", orders.show),
+            Route("/o/{token}/cancel", orders.ask, methods=["GET"]),
+            Route("/o/{token}/cancel", orders.cancel, methods=["POST"]),
             Route("/healthz", health),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],

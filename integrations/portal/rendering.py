@@ -53,6 +53,7 @@ def templates() -> Environment:
     environment.filters.update(
         local=local,
         clock=lambda moment: f"{moment.astimezone(TZ):%H:%M}",
+        day=lambda moment: f"{moment.astimezone(TZ):%Y-%m-%d}",
         exactly=lambda moment: f"{moment.astimezone(TZ):%Y-%m-%d %H:%M:%S}",
         yuan=yuan,
         lasting=lasting,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from integrations.carriers import ParcelState
-from integrations.portal.buckets import Buckets, client_of
+from integrations.portal.links import Links
 from integrations.portal.rendering import html
-from models.database import in_transaction, utcnow
+from models.database import utcnow
 from models.fulfilment import Fulfilment, Stage, carried_by, fulfilments_of
 from models.order import Order, lines_of
 from models.parcel import parcel_by_token
@@ -24,12 +22,6 @@ from models.production import WorkState, work_orders_of
 from models.settings import settings
 from models.timeline import EventKind, OrderEvent, timeline
 from models.wording import local
-
-#: A token as `models.parcel` makes it; anything else is not looked for.
-TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}")
-GONE = "这个链接不存在或已过期:请核对短信里的链接是否完整,或联系店铺客服。"
-#: A wrong guess costs as much as this many looks at one's own parcel.
-GUESS_COST = 12.0
 
 #: Where a parcel is, to a customer.
 PARCEL_STATES: dict[str, str] = {
@@ -75,24 +67,14 @@ class Passed:
 
 
 class Tracking:
-    """The tracking pages, with the limit on guessing."""
+    """The tracking pages."""
 
-    def __init__(self) -> None:
-        self._looks = Buckets(burst=120, per_second=2)
+    def __init__(self, links: Links) -> None:
+        self._links = links
 
     async def show(self, request: Request) -> Response:
         """The page behind a token; 404, the same for every token that shows nothing; 429 after many guesses."""
-        client = client_of(request)
-        wait = self._looks.take(client)
-        if wait:
-            raise HTTPException(429, headers={"Retry-After": str(int(wait) + 1)})
-        token = request.path_params["token"]
-        shown = None
-        if TOKEN.fullmatch(token):
-            shown = await in_transaction(lambda session: what_it_shows(session, token, utcnow()))
-        if shown is None:
-            self._looks.charge(client, GUESS_COST)
-            raise HTTPException(404, GONE)
+        shown = await self._links.behind(request, lambda session, token: what_it_shows(session, token, utcnow()))
         return html("tracking.html", shown)
 
 
