@@ -219,9 +219,11 @@ class Demo:
         view.say(
             tell(
                 f"{summary['ingested']} 单,发货 {summary['shipped']},通知 {summary['notified']},"
-                f"退款了结 {summary['paid_back']},等待 {len(summary['waiting_orders'])},重复 {summary['duplicates']},用时 {summary['seconds']} 秒",
+                f"退款了结 {summary['paid_back']},等待 {len(summary['waiting_orders'])},"
+                f"重复 {summary['duplicates']},用时 {summary['seconds']} 秒",
                 f"{summary['ingested']} orders, {summary['shipped']} shipped, {summary['notified']} notified, "
-                f"{summary['paid_back']} paid back, {len(summary['waiting_orders'])} wait, {summary['duplicates']} twice, {summary['seconds']} s",
+                f"{summary['paid_back']} paid back, {len(summary['waiting_orders'])} wait, "
+                f"{summary['duplicates']} twice, {summary['seconds']} s",
             )
         )
         return 0 if good or not self.options.exit else 1

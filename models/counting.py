@@ -16,7 +16,7 @@ from models.fulfilment import Fulfilment, Stage, interrupt
 from models.order import Order
 from models.pool import when_short
 from models.reservation import release
-from models.stock import Movement, move, shelve
+from models.stock import Movement, free_everywhere, move, shelve
 from models.stock_check import withdraw_check
 from models.timeline import EventKind, note
 
@@ -68,9 +68,12 @@ def count(
     for _ in range(TRIES):
         with session.begin_nested() as attempt:
             locked = _lock_holders(session, warehouse, sku)
-            before, reserved = _lock_item(session, warehouse, sku)
+            before, reserved = _now(session, warehouse, sku)
+            likely = {held.fulfilment_id for held in _latest_paid(session, warehouse, sku, reserved - counted)}
+            free_everywhere(session, sorted({sku, *_held_by(session, likely)}), lock=True)
+            before, reserved = _now(session, warehouse, sku)
             victims = _latest_paid(session, warehouse, sku, reserved - counted)
-            if not all(held.fulfilment_id in locked for held in victims):
+            if not all(held.fulfilment_id in locked & likely for held in victims):
                 attempt.rollback()
                 continue
             result = Counted(warehouse, sku, before, counted)
@@ -96,9 +99,18 @@ def _lock_holders(session: Session, warehouse: str, sku: str) -> set[int]:
     return {id for (id,) in rows}
 
 
-def _lock_item(session: Session, warehouse: str, sku: str) -> tuple[int, int]:
+def _held_by(session: Session, fulfilment_ids: set[int]) -> list[str]:
+    """Every SKU that these may have to give back: all items are locked in one order, before anything changes."""
+    rows = session.connection().execute(
+        text("SELECT DISTINCT sku FROM reservation WHERE state = 'held' AND fulfilment_id = ANY(:ids)"),
+        {"ids": sorted(fulfilment_ids)},
+    )
+    return [sku for (sku,) in rows]
+
+
+def _now(session: Session, warehouse: str, sku: str) -> tuple[int, int]:
     row = session.connection().execute(
-        text("SELECT on_hand, reserved FROM stock_item WHERE warehouse = :warehouse AND sku = :sku FOR UPDATE"),
+        text("SELECT on_hand, reserved FROM stock_item WHERE warehouse = :warehouse AND sku = :sku"),
         {"warehouse": warehouse, "sku": sku},
     )
     on_hand, reserved = row.one()
@@ -166,6 +178,12 @@ def _to_release(session: Session, fulfilment_id: int, sku: str) -> Sequence[str]
         {"id": fulfilment_id},
     )
     return [sku] if told.first() else None
+
+
+def would_lose(session: Session, warehouse: str, sku: str, counted: int) -> list[int]:
+    """The fulfilments whose promise would end if so many were counted, the latest paid first. Changes nothing."""
+    excess = short_by(session, warehouse, sku, counted)
+    return [held.fulfilment_id for held in _latest_paid(session, warehouse, sku, excess)]
 
 
 def short_by(session: Session, warehouse: str, sku: str, counted: int) -> int:

@@ -62,7 +62,7 @@ def test_a_demo_points_every_platform_at_the_sandbox(tmp_path: Path) -> None:
     named = stack.settings_environment()
 
     bases = {name: value for name, value in named.items() if name.endswith(("__BASE_URL", "MES__URL"))}
-    assert len(bases) == 7
+    assert len(bases) == 9
     assert all(value.startswith("http://127.0.0.1:4/") for value in bases.values())
     assert named["ORDERLOOM_PUBLIC_URL"] == "http://127.0.0.1:2"
     assert json.loads(named["ORDERLOOM_ALIYUN_SMS__TEMPLATES"])["shipped"]
