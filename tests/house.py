@@ -47,8 +47,10 @@ class House:
     def refunds(self, refund: Refund) -> int:
         """How often the keeper of the money paid this refund: by our number, or by its own where it has no other."""
         paid = self.effects(refund.keeper, "refund")
-        own = [number for number in refund.refund_id.split(",") if number in paid]
-        return paid.get(refund.refund_no) or max((paid[number] for number in own), default=0)
+        own = set(refund.refund_id.split(","))
+        # WeChat shop has a number for each product of a refund: ours with its place behind it
+        numbered = [n for n in paid if n in own or n == refund.refund_no or n.startswith(f"{refund.refund_no}-")]
+        return max((paid[number] for number in numbered), default=0)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from sqlmodel import Session, col, select
 from integrations.sandbox import replay
 from integrations.sandbox.baskets import Flaw, pet_answers
 from integrations.sandbox.history import HistoricOrder, customers, orders
+from integrations.sandbox.shopify_orders import GATEWAYS
+from integrations.sandbox.world import World
 from models.database import transact, utcnow
 from models.fulfilment import Fulfilment, fulfilments_of
 from models.order import Order
@@ -42,14 +44,27 @@ def place(
     *,
     paid: bool = True,
     flaw: Flaw | None = None,
+    gateway: str = "",
 ) -> list[str]:
-    """Place the next `count` baskets of this kind; their ids on the platform."""
+    """Place the next `count` baskets of this kind; their ids on the platform.
+
+    `gateway` (on Shopify): who collects the money of the first of them, "alipay", "wechat_pay" or "shopify_payments".
+    """
     world, now = home.sandbox.world, utcnow()
     with world.transaction():
+        if gateway:
+            _skip_to(world, GATEWAYS.index(gateway))
         return [
             replay.place(world, channel, order, customers()[order.customer_id], now, paid=paid, flaw=flaw)
             for order in (next(_next(kind)) for _ in range(count))
         ]
+
+
+def _skip_to(world: World, turn: int) -> None:
+    """Leave out numbers of orders, so that it is this gateway's turn."""
+    state = world.get(replay.STATE, "") or {"number": 0, "next": 0}
+    behind = (turn - state["number"]) % len(GATEWAYS)
+    world.put(replay.STATE, "", {**state, "number": state["number"] + behind})
 
 
 @cache

@@ -1,74 +1,39 @@
 """Workers are killed at every fault point that the sources name; what comes after them tells nobody anything twice.
 
-The points with `review_` lie in Prefect's hands too and are tried by `test_killed_lanes.py`.
+Here: the way to the customer, and calling back. `test_kill_points_paid_back.py` has what goes wrong with the goods;
+the points with `review_` lie in Prefect's hands too and are tried by `test_killed_lanes.py`. The table of all of them
+is in `README.md`.
 """
 
 from __future__ import annotations
 
-import ast
 import random
 import signal
-import time
 from collections.abc import Iterator, Sequence
-from functools import cache
-from pathlib import Path
 
-import httpx
 import pytest
-from sqlalchemy import text
 from sqlmodel import Session
 
-from models import effect
+from integrations.sandbox.douyin_after_sales import apply_for_refund
 from models.cancellation import request_cancellation
 from models.database import transact, utcnow
+from models.effect import KINDS
 from models.fulfilment import WaitingOn
 from models.order import Order
 from tests.database import TemporaryServer
-from tests.e2e.kill_worker import KillWorkers, kill_workers
+from tests.e2e.kill_points import AROUND, EFFECTS_KILLED_IN, OTHERS_KILLED_IN, README, points_by_effect, table
+from tests.e2e.kill_worker import KillWorkers
+from tests.e2e.passing_time import let_time_pass, set_speed
 from tests.e2e.told_once import NOTICES, assert_cancelled_before_it_left, assert_shipped_once, events, work_orders
 from tests.house import House, house
 from tests.orders import Kind, entered, fulfilment_of, place
 
-REPOSITORY = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 MOST_KILLS = 60  # more than the walk can need
-
-
-def _calls(name: str) -> list[ast.Call]:
-    """Every call of a function with this name in the product's own sources."""
-    return [call for call in _all_calls() if ast.unparse(call.func).rpartition(".")[2] == name]
-
-
-@cache
-def _all_calls() -> list[ast.Call]:
-    folders = ("models", "integrations", "tasks", "flows", "deployments")
-    files = [file for folder in folders for file in sorted((REPOSITORY / folder).rglob("*.py"))]
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
-    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-
-
-def _points() -> list[str]:
-    """The fault points in the order of the sources; those around an effect once for each kind that is told."""
-    kinds = sorted({getattr(effect, ast.unparse(call.args[1])).name for call in _calls("tell_once")})
-    points = []
-    for call in _calls("point"):
-        template = ast.unparse(call.args[0]).strip("f'\"")
-        points += [template.replace("{kind.name}", kind) for kind in kinds] if "{" in template else [template]
-    return points
-
-
-def _by_effect() -> dict[str, list[str]]:
-    """The points around each kind of effect; under "" those that every order passes."""
-    groups: dict[str, list[str]] = {}
-    for point in _points():
-        if not point.startswith("review_"):
-            groups.setdefault(point.partition(":")[2], []).append(point)
-    return groups
-
-
-POINTS = _by_effect()
-LIFE = sorted(kind for kind in POINTS if not kind.endswith("_cancel"))
-CANCELLING = sorted(kind for kind in POINTS if kind.endswith("_cancel"))
+POINTS = points_by_effect()
+#: What an order passes that nothing goes wrong with; "" are the points of every worker.
+LIFE = ["", *sorted(kind for kind, (_, test) in EFFECTS_KILLED_IN.items() if "to_the_customer" in test)]
+CANCELLING = sorted(kind for kind, (_, test) in EFFECTS_KILLED_IN.items() if "calling_back" in test)
 
 
 @pytest.fixture(scope="module")
@@ -78,29 +43,28 @@ def home(database_server: TemporaryServer, tmp_path_factory: pytest.TempPathFact
         yield furnished
 
 
-@pytest.fixture(scope="module")
-def workers() -> Iterator[KillWorkers]:
-    """Workers that may be killed."""
-    with kill_workers() as forking:
-        yield forking
-
-
 def test_every_kind_of_effect_has_four_places_to_die_at() -> None:
     around = {kind: [point.partition(":")[0] for point in points] for kind, points in POINTS.items() if kind}
-    assert around == {
-        kind: ["before_intent", "intended", "called", "recorded"]
-        for kind in ("production_cancel", "production_release", "ship_notice", "sms", "waybill", "waybill_cancel")
-    }
+    assert around == {kind: list(AROUND) for kind in KINDS}
+
+
+def test_every_place_to_die_at_is_tried_by_a_test_that_the_table_names() -> None:
+    named = [*EFFECTS_KILLED_IN.values(), *OTHERS_KILLED_IN.values()]
+    assert set(EFFECTS_KILLED_IN) == {kind for kind in POINTS if kind}
+    assert set(OTHERS_KILLED_IN) == set(POINTS[""])
+    for file, test in named:
+        assert f"def {test}(" in README.with_name(file).read_text(encoding="utf-8"), f"{file} has no {test}"
+    assert table() in README.read_text(encoding="utf-8"), "run `python -m tests.e2e.kill_points` and paste its table"
 
 
 @pytest.mark.parametrize("kind", LIFE)
 def test_kills_on_the_way_to_the_customer_tell_nothing_twice(home: House, workers: KillWorkers, kind: str) -> None:
     # given orders of every channel, one of them made to order, and workers that die at each of the points in turn
     ids = _one_on_each_channel(home)
-    for point in POINTS[kind]:
+    for point in [point for point in POINTS[kind] if not point.startswith("review_")]:
         missing = len(entered(ids)) < len(ids)
         assert workers.run(home.environment, kill_at=point, pull=missing) == KILLED, point
-        _let_time_pass()
+        let_time_pass()
     # when a worker lives
     assert workers.run(home.environment, pull=False) == 0
     # then each order has left once, and everybody was told once
@@ -112,9 +76,9 @@ def test_kills_on_the_way_to_the_customer_tell_nothing_twice(home: House, worker
 @pytest.mark.parametrize("kind", CANCELLING)
 def test_kills_while_calling_back_call_back_once(home: House, workers: KillWorkers, kind: str) -> None:
     # given one order at the factory and one with a waybill that its channel has not heard of, both to be cancelled
-    ids = [*place(home, Kind.MADE), *place(home, Kind.STOCKED, "douyin")]
+    ids = [*place(home, Kind.MADE, gateway="alipay"), *place(home, Kind.STOCKED, "douyin")]
     home.sandbox.world.set_fault("douyin", "order.logisticsAdd", "http_429", detail={"retry_after": 600})
-    _set_speed(home, 0.1)
+    set_speed(home, 0.1)
     assert workers.run(home.environment, factory=False) == 0
     made, parcelled = entered(ids)
     assert fulfilment_of(made).waiting_on == WaitingOn.PRODUCTION.value
@@ -123,9 +87,12 @@ def test_kills_while_calling_back_call_back_once(home: House, workers: KillWorke
     # when the workers that call them back die at each of the points in turn, and then one lives
     for point in POINTS[kind]:
         assert workers.run(home.environment, kill_at=point, pull=False) == KILLED, point
-        _let_time_pass()
-    assert workers.run(home.environment, pull=False) == 0
-    _set_speed(home, home.sandbox.world.speed)
+        let_time_pass()
+    set_speed(home, home.sandbox.world.speed)
+    apply_for_refund(home.sandbox.world, parcelled.channel_order_id, utcnow())  # the only way to money back there
+    for _ in range(3):
+        assert workers.run(home.environment, pull=False) == 0
+        let_time_pass(people_looked=True)
     # then both have ended without a parcel on its way, and each was called back once
     for order in (made, parcelled):
         assert_cancelled_before_it_left(home, order)
@@ -145,7 +112,7 @@ def test_killed_again_and_again_after_any_transaction_it_still_arrives(home: Hou
         missing = len(entered(ids)) < len(ids)
         status = workers.run(home.environment, kill_at=f"committed#{chance.randint(8, 24)}", pull=missing)
         kills += status == KILLED
-        _let_time_pass()
+        let_time_pass()
     # then the orders got through all the same, and everybody was told once
     assert status == 0
     assert kills >= 3
@@ -168,7 +135,7 @@ def test_an_answer_that_never_comes_back_is_not_told_again(home: House, workers:
         orders = entered(ids)
         if all(fulfilment_of(order).waiting_on == WaitingOn.CARRIER.value for order in orders):
             break
-        _let_time_pass()
+        let_time_pass()
     # then each platform acted once
     assert world.fault("sf", "create_waybill") is None
     assert_shipped_once(home, orders)
@@ -181,23 +148,3 @@ def _one_on_each_channel(home: House) -> list[str]:
 def _cancel(session: Session, orders: Sequence[Order]) -> None:
     for order in orders:
         request_cancellation(session, session.get_one(Order, order.id), "客户不要了", "test", utcnow())
-
-
-def _set_speed(home: House, speed: float) -> None:
-    """The platforms' own time: slow, so that nothing is made and no parcel is picked up meanwhile."""
-    httpx.post(f"{home.sandbox.url}/control/speed", json={"speed": speed}, trust_env=False).raise_for_status()
-
-
-def _let_time_pass() -> None:
-    """What is under way at the platforms comes to its end; then leases, claims and retries are due."""
-    time.sleep(0.1)
-
-    def work(session: Session) -> None:
-        for statement in (
-            "UPDATE effect SET lease_until = now() WHERE lease_until IS NOT NULL",
-            "UPDATE fulfilment SET claim_until = now() WHERE claimed_by IS NOT NULL",
-            "UPDATE fulfilment SET ready_at = now() WHERE ready_at IS NOT NULL AND waiting_on = 'retry'",
-        ):
-            session.connection().execute(text(statement))
-
-    transact(work)
