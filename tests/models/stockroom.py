@@ -16,7 +16,7 @@ from models.fulfilment import Fulfilment, fulfilments_of
 from models.intake import IncomingLine
 from models.order import Order
 from models.product import Product, save_products
-from models.reservation import Reservation, held_for
+from models.reservation import Reservation, Wanted, held_for
 from models.settings import PolicySettings
 from models.stock import receive, shelve
 from models.warehouse import Warehouse
@@ -52,11 +52,10 @@ def line(sku: str, quantity: int, number: int = 1) -> IncomingLine:
     return cans(quantity, sku=sku, channel_line_id=f"line-{number}-{sku}")
 
 
-def order_for(
-    session: Session, name: str, wanted: Mapping[str, int], paid: int = -9, province: str = "广东省"
-) -> Order:
-    """A verified order of these pieces by SKU, paid so many minutes after `NOW`."""
-    lines = [line(sku, quantity, number) for number, (sku, quantity) in enumerate(wanted.items())]
+def order_for(session: Session, name: str, wanted: Wanted, paid: int = -9, province: str = "广东省") -> Order:
+    """A verified order of these pieces by SKU, or by line, paid so many minutes after `NOW`."""
+    asked = wanted.items() if isinstance(wanted, Mapping) else wanted
+    lines = [line(sku, quantity, number) for number, (sku, quantity) in enumerate(asked)]
     at = NOW + timedelta(minutes=paid)
     receiver = RECEIVER.__class__("王小明", "13812345678", province, "市", "区", "路 1 号")
     order = taken(session, incoming(name, *lines, paid_at=at, receiver=receiver))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlmodel import Session
 
 from models import counting
@@ -19,15 +16,14 @@ from models.counting import CountBusy, Counted, count, short_by
 from models.effect import WAYBILL
 from models.fulfilment import Fulfilment, Stage
 from models.pool import StockRule, set_rule
-from models.reservation import consume, held_for, release
-from models.stock import StockShort, free_everywhere
-from models.stock_check import CheckState, latest_check, open_check
-from tests.models.build import NOW, claimed, engine_of, told
+from models.reservation import held_for
+from models.stock import StockShort
+from models.stock_check import CheckState, answer, latest_check, open_check
+from tests.models.build import NOW, claimed, told
 from tests.models.stockroom import (
     SH,
     SZ,
     TERMS,
-    assert_accounts_agree,
     events,
     id_of,
     limits,
@@ -38,7 +34,6 @@ from tests.models.stockroom import (
     promised,
     shelf,
 )
-from tests.models.test_stock_at_once import at_once
 
 LATER = NOW + timedelta(hours=1)
 
@@ -116,6 +111,23 @@ def test_what_cannot_be_compensated_waits(session: Session) -> None:
     assert compensation_of(session, id_of(part)) is None
 
 
+@pytest.mark.xfail(strict=True, reason="a count queues an order that is being paid back for another reason")
+def test_what_is_being_paid_back_already_does_not_wait_as_well(session: Session) -> None:
+    # given: the warehouse did not find A, and B is still held until the money is back
+    open_stockroom(session, {SZ: {"A": 5, "B": 5}})
+    part = reserved(session, "1", {"A": 4, "B": 4}, paid=0)
+    check = latest_check(session, id_of(part))
+    assert check is not None
+    answer(session, check.id or 0, False, "仓库", NOW, limits(), missing=["A"])
+
+    assert counted(session, 2, sku="B").gave_back == {part.id: "compensate"}
+
+    assert backorder_of(session, id_of(part)) is None
+    row = compensation_of(session, id_of(part))
+    assert row is not None
+    assert (row.cause, row.state) == (Cause.NOT_THERE, "due")
+
+
 def test_who_gives_back_one_thing_gives_back_all_so_that_another_warehouse_may_do(session: Session) -> None:
     open_stockroom(session, {SZ: {"A": 5, "B": 5}, SH: {"A": 5, "B": 5}})
     part = reserved(session, "1", {"A": 4, "B": 4}, paid=0)
@@ -188,103 +200,3 @@ def test_a_count_that_fails_half_way_changes_nothing(session: Session, monkeypat
     assert promised(session, part) == {(SZ, "A"): 4}
     assert shelf(session, SZ, "A") == (5, 4)
     assert events(session, "reservation_lost") == 0
-
-
-def take(id: int, session: Session) -> str:
-    """What a lane does with a fulfilment: promise what it takes, if it is there."""
-    part = session.get_one(Fulfilment, id, with_for_update=True)
-    try:
-        allocate(session, part, "test", LATER, TERMS)
-    except StockShort:
-        return "short"
-    part.stage = Stage.RESERVED.value
-    session.add(part)
-    return "taken"
-
-
-def ship(id: int, session: Session) -> str:
-    """What a lane does when the parcel leaves, unless the promise has gone."""
-    part = session.get_one(Fulfilment, id, with_for_update=True)
-    if part.stage != Stage.RESERVED or not held_for(session, id):
-        return "gone"
-    consume(session, id, "ship", LATER)
-    part.stage = Stage.SHIPPED.value
-    session.add(part)
-    return "shipped"
-
-
-def drop(id: int, session: Session) -> str:
-    """What a lane does when an order is cancelled."""
-    session.get_one(Fulfilment, id, with_for_update=True)
-    release(session, id, "wind-up", LATER, "取消")
-    return "dropped"
-
-
-def count_them(pieces: int, sku: str, session: Session) -> str:
-    """What a person in the warehouse does, again if the orders are too quick."""
-    counted(session, pieces, sku)
-    return "counted"
-
-
-def race(engine: Engine, wanted: list[dict[str, int]], counts: list[tuple[str, int]]) -> None:
-    """Reserve, ship, drop and count at once; afterwards every account agrees and nobody met an error."""
-    with Session(engine) as session:
-        here = [id_of(reserved(session, f"H{n}", wants, paid=n)) for n, wants in enumerate(wanted)]
-        fresh = [id_of(part_of(session, f"N{n}", wants, paid=-n)) for n, wants in enumerate(wanted[:4])]
-        session.commit()
-    works: list[Callable[[Session], str]] = [partial(count_them, pieces, sku) for sku, pieces in counts]
-    works += [partial((ship, drop)[place % 2], id) for place, id in enumerate(here[:4])]
-    works += [partial(take, id) for id in fresh]
-    results = at_once(engine, works)
-    wrong = [result for result in results if isinstance(result, Exception) and not isinstance(result, CountBusy)]
-    assert not wrong, wrong
-    with Session(engine) as session:
-        assert_accounts_agree(session)
-
-
-def test_counts_race_with_reserving_shipping_and_giving_back(database_url: str) -> None:
-    with engine_of(database_url) as engine:
-        with Session(engine) as session:
-            open_stockroom(session, {SZ: {"A": 40}})
-            session.commit()
-        race(engine, [{"A": 3}] * 8, [("A", 10), ("A", 12)])
-        with Session(engine) as session:
-            on_hand, reserved_now = shelf(session, SZ, "A")
-            assert reserved_now <= on_hand
-
-
-CIRCLE = "a count locks what it counts before the other SKUs that its victims give back"
-
-
-@pytest.mark.xfail(strict=True, reason=CIRCLE)
-def test_a_count_and_an_order_of_several_skus_never_wait_in_a_circle(database_url: str) -> None:
-    # given: somebody who has A already and is about to take C, as everybody does in this order
-    with engine_of(database_url) as engine, Session(engine) as order, Session(engine) as looking:
-        open_stockroom(order, {SZ: {"A": 9, "C": 9}})
-        victim = id_of(reserved(order, "1", {"A": 2, "C": 2}, paid=0))
-        newcomer = id_of(part_of(order, "2", {"A": 1, "C": 1}))
-        order.commit()
-        free_everywhere(order, ["A"], lock=True)
-
-        with ThreadPoolExecutor(1) as warehouse:
-            counting_c = warehouse.submit(_in_a_transaction, engine, partial(count_them, 1, "C"))
-            while not looking.connection().execute(text(_SOMEBODY_WAITS)).scalar_one():
-                assert not counting_c.done()
-                looking.rollback()
-            assert take(newcomer, order) == "taken"
-            order.commit()
-            assert counting_c.result() == "counted"
-
-        assert promised(order, order.get_one(Fulfilment, newcomer)) == {(SZ, "A"): 1, (SZ, "C"): 1}
-        assert promised(order, order.get_one(Fulfilment, victim)) == {}
-        assert shelf(order, SZ, "C") == (1, 1)
-
-
-_SOMEBODY_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-
-
-def _in_a_transaction(engine: Engine, work: Callable[[Session], str]) -> str:
-    with Session(engine) as session:
-        result = work(session)
-        session.commit()
-        return result
