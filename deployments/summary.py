@@ -74,7 +74,9 @@ WITH each AS (
   WHERE o.id > :last GROUP BY o.id)
 """
 _COUNTS = text(
-    _EACH + "SELECT channel, place, shipped, notified, ended, waiting_on, count(*) AS many FROM each GROUP BY 1, 2, 3, 4, 5, 6"
+    _EACH
+    + "SELECT channel, place, shipped, notified, ended, waiting_on, count(*) AS many FROM each"
+    + " GROUP BY 1, 2, 3, 4, 5, 6"
 )
 _WAITING = text(
     _EACH + "SELECT order_no, place, shipped, waiting_on, why FROM each"

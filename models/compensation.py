@@ -107,6 +107,11 @@ class Compensation(SQLModel, table=True):
     decided_by: str = ""
     done_at: datetime | None = moment(nullable=True)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is to be carried out, or waits for a person's word."""
+        return self.state in (CompensationState.DUE.value, CompensationState.STOPPED.value)
+
 
 def request(
     session: Session,

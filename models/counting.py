@@ -152,10 +152,14 @@ def _give_back(session: Session, held: _Held, warehouse: str, sku: str, actor: s
 
 
 def _send_on(session: Session, held: _Held, warehouse: str, sku: str, actor: str, now: datetime, limits: Limits) -> str:
-    """`backorder` or `compensate`, as the seller has it for this SKU."""
+    """`backorder` or `compensate`, as the seller has it for this SKU; `ending` what is wound up already."""
     fulfilment = session.get_one(Fulfilment, held.fulfilment_id)
     order = session.get_one(Order, held.order_id)
-    if when_short(session, [sku], limits.when_short) == "compensate" and order.cancel_requested_at is None:
+    known = compensation.compensation_of(session, held.fulfilment_id)
+    if order.cancel_requested_at is not None or (known is not None and known.is_open):
+        interrupt(session, [held.fulfilment_id], now)
+        return "ending"  # for another reason, which goes on
+    if when_short(session, [sku], limits.when_short) == "compensate":
         taken, _ = compensation.request(
             session, fulfilment, Cause.COUNTED_SHORT, _why(warehouse, sku), actor, now, limits
         )

@@ -28,7 +28,7 @@ from tests.models.build import (
     taken,
     unpaid,
 )
-from tests.models.test_stock import at_once
+from tests.models.test_stock_at_once import at_once
 
 MINUTE = timedelta(minutes=1)
 

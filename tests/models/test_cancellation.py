@@ -14,7 +14,8 @@ from models.order import Order, find_order
 from models.review import latest_case
 from models.timeline import timeline
 from tests.models.build import CAN, NOW, claimed, engine_of, incoming, open_shop, taken, waiting, walk
-from tests.models.test_stock import at_once, counters
+from tests.models.test_stock import counters
+from tests.models.test_stock_at_once import at_once
 
 
 def an_order(session: Session, stage: Stage | None = None) -> Order:
@@ -47,14 +48,14 @@ def test_before_shipping_it_ends_and_the_stock_is_back(session: Session, stage: 
     sentence = request_cancellation(session, order, "不想要了", "客服 王敏", NOW)
     assert sentence == "订单 SH-1001 正在取消:不想要了"
     assert counters(session) == (10, reserved)  # only once everything is called back
-    finish(session, claimed(session, order), order, NOW)
+    finish(session, claimed(session, order), False, "不要了", NOW)
 
     assert counters(session) == (10, 0)
     assert order.id is not None
     (part,) = fulfilments_of(session, order.id)
     assert (part.stage, part.ready_at, part.claimed_by) == ("cancelled", None, None)
     assert (events(session, order, "cancel_requested"), events(session, order, "cancelled")) == (1, 1)
-    assert codes(session, order) == ["refund_due"]
+    assert codes(session, order) == []
     assert [violation.code for violation in check(session, NOW)] == []
 
 
@@ -95,7 +96,7 @@ def test_whoever_works_on_it_loses_the_claim(session: Session) -> None:
     with pytest.raises(ClaimLost):
         hold_on(session, claim)
     with pytest.raises(ClaimLost):
-        finish(session, claim, order, NOW)
+        finish(session, claim, False, "不要了", NOW)
     assert counters(session) == (10, 0)
 
 
@@ -129,7 +130,7 @@ def test_what_has_ended_has_nothing_to_cancel(session: Session, how: str) -> Non
     order = an_order(session, Stage.CLOSED if how == "closed" else None)
     if how == "cancelled":
         request_cancellation(session, order, "取消", "客服", NOW)
-        finish(session, claimed(session, order), order, NOW)
+        finish(session, claimed(session, order), False, "不要了", NOW)
         session.execute(text("UPDATE orders SET cancel_requested_at = NULL"))
     before = events(session, order, "cancel_requested")
 
@@ -138,18 +139,11 @@ def test_what_has_ended_has_nothing_to_cancel(session: Session, how: str) -> Non
     assert events(session, order, "cancel_requested") == before
 
 
-@pytest.mark.parametrize(
-    ("paid_fen", "status", "due"),
-    [(4_000, "to_ship", True), (0, "awaiting_payment", False), (4_000, "cancelled", False), (4_000, "refunded", False)],
-)
-def test_a_refund_is_due_only_for_what_was_paid_and_not_given_back(
-    session: Session, paid_fen: int, status: str, due: bool
-) -> None:
+def test_the_end_of_an_order_gives_back_its_stock_and_leaves_no_hold(session: Session) -> None:
     order = an_order(session)
-    order.paid_fen, order.platform_status = paid_fen, status
     request_cancellation(session, order, "取消", "客服", NOW)
 
-    finish(session, claimed(session, order), order, NOW)
+    finish(session, claimed(session, order), False, "取消", NOW)
 
-    assert codes(session, order) == (["refund_due"] if due else [])
+    assert codes(session, order) == []
     assert counters(session, CAN) == (10, 0)

@@ -15,7 +15,7 @@ from models.fulfilment import Stage, WaitingOn, fulfilments_of
 from models.production import ProductionReport, WorkOrder, take_report, work_orders_of
 from models.timeline import timeline
 from tests.models.build import NOW, claimed, engine_of, incoming, made, open_shop, release, taken, waiting, walk
-from tests.models.test_stock import at_once
+from tests.models.test_stock_at_once import at_once
 
 LATER = NOW + timedelta(hours=2)
 ACCEPTED, PROGRESS, COMPLETED, FAILED = (

@@ -25,7 +25,7 @@ from models.review import (
 )
 from models.timeline import timeline
 from tests.models.build import NOW, engine_of, incoming, made, open_shop, taken, waiting, walk
-from tests.models.test_stock import at_once
+from tests.models.test_stock_at_once import at_once
 
 MINUTE = timedelta(minutes=1)
 
