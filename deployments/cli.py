@@ -193,13 +193,13 @@ def reset(
 
 def main() -> None:
     """The entry point: typed problems become a sentence on standard error and exit code 1."""
-    from deployments import cli_check, cli_data, cli_orders
+    from deployments import cli_check, cli_coupon, cli_data, cli_orders, cli_stock
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese must not stop us
     whole = typer.Typer(**SHAPE)
-    for part in (app, cli_check.app, cli_orders.app, cli_data.app):
+    for part in (app, cli_check.app, cli_orders.app, cli_stock.app, cli_coupon.app, cli_data.app):
         whole.add_typer(part)
     try:
         whole()
@@ -229,7 +229,19 @@ def _sentence(error: Exception) -> str | None:
 
 
 #: Errors whose words are for the reader in both languages.
-SAY_IT_THEMSELVES = frozenset({"DatabaseMissing", "OrderUnknown", "PrivacyKeyMissing", "CatalogueWrong"})
+SAY_IT_THEMSELVES = frozenset(
+    {
+        "CatalogueWrong",
+        "CountBusy",
+        "DatabaseMissing",
+        "LedgerBroken",
+        "NotThere",
+        "OrderUnknown",
+        "PrivacyKeyMissing",
+        "SheetWrong",
+        "StockRefused",
+    }
+)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from models import (  # noqa: F401
     staff,
     stock,
     stock_check,
+    stock_count,
+    stock_setting,
     timeline,
     warehouse,
     window,
