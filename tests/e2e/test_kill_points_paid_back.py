@@ -14,14 +14,12 @@ from sqlmodel import Session
 
 from integrations.sandbox import warehouse
 from integrations.sandbox.douyin_after_sales import apply_for_refund
-from models import stock_check
 from models.cancellation import request_cancellation
-from models.compensation import Limits, compensation_of
+from models.compensation import compensation_of
 from models.database import transact, utcnow
 from models.fulfilment import Stage, WaitingOn
 from models.order import Order
-from models.settings import settings
-from models.stock_check import CheckState, StockCheck
+from models.stock_check import CheckState
 from tests.database import TemporaryServer
 from tests.e2e.kill_points import points_by_effect
 from tests.e2e.kill_worker import KillWorkers
@@ -36,15 +34,11 @@ from tests.e2e.told_once import (
 )
 from tests.house import House, house
 from tests.orders import CHANNELS, Kind, entered, fulfilment_of, place
+from tests.stock_checks import ASKED, check_of, says
 
 KILLED = -signal.SIGKILL
 MOST_KILLS, MOST_ROUNDS = 60, 12  # more than anything here can need
 POINTS = points_by_effect()
-ASKED = {
-    "stock_check_minutes": 60,
-    "most_compensations_an_hour": 10_000,
-    "most_compensation_fen_a_day": 1_000_000_000,
-}
 #: Whose money: the channel, and the gateway on Shopify.
 KEEPERS = {
     "alipay": ("shopify", "alipay"),
@@ -73,14 +67,14 @@ def test_kills_while_asking_the_warehouse_ask_it_all_the_same(home: House, worke
     assert workers.run(home.environment, pull=False) == 0
     # then one that was not told of stands in the list all the same, and each has one check
     orders = entered(ids)
-    assert [_check(order).state for order in orders] == [CheckState.OPEN.value] * 3
+    assert [check_of(order).state for order in orders] == [CheckState.OPEN.value] * 3
     assert [events(order)["stock_check_opened"] for order in orders] == [1] * 3
     heard = "\n".join(message["content"] for message in home.sandbox.world.window("wecom_message"))
-    told = [_check(order) for order in orders if _check(order).announced_at is not None]
+    told = [check_of(order) for order in orders if check_of(order).announced_at is not None]
     assert told and all(check.number in heard for check in told)
     # and when the goods are there, they leave once
     for order in orders:
-        _say(order, there=True)
+        says(order, there=True)
     assert workers.run(home.environment, pull=False) == 0
     assert_shipped_once(home, orders)
 
@@ -94,7 +88,7 @@ def test_kills_while_making_up_for_what_is_not_there_pay_back_once(
     (order,) = _waiting_for_the_warehouse(home, workers, keeper)
     if lost:
         home.sandbox.world.set_fault("wechat_pay", "callback", "lost")
-    _say(order, there=False)
+    says(order, there=False)
     _apply(home, [order])
     # when the workers that make up for it die at each of the points in turn, and then one lives
     kinds = ("refund", "coupon", "sms") if order.channel == "shopify" else ("refund", "sms")
@@ -124,14 +118,14 @@ def test_kills_while_cancelled_orders_are_paid_back_pay_back_once(home: House, w
     for order in orders:
         assert_cancelled_before_it_left(home, order)
         assert events(order)["coupon_issued"] == 0
-        assert _check(order).state == CheckState.WITHDRAWN.value
+        assert check_of(order).state == CheckState.WITHDRAWN.value
 
 
 def test_killed_again_and_again_after_any_transaction_it_is_paid_back_once(home: House, workers: KillWorkers) -> None:
     # given orders of every keeper of money whose goods are not there, one of them made to order
     orders = _waiting_for_the_warehouse(home, workers, *KEEPERS, kinds={"shopify": Kind.MADE})
     for order in orders:
-        _say(order, there=False)
+        says(order, there=False)
     _apply(home, orders)
     # when workers die after one of their first transactions, again and again
     kills, status, chance = 0, KILLED, random.Random(20261123)
@@ -152,14 +146,14 @@ def test_a_portal_that_dies_over_an_answer_has_taken_all_of_it_or_nothing(
 ) -> None:
     # given an order that the warehouse is asked about
     (order,) = _waiting_for_the_warehouse(home, workers, "alipay")
-    before, check = balance(order), _check(order)
+    before, check = balance(order), check_of(order)
     # when the process that enters "not there" dies right before, or right after it has committed
     assert workers.run(home.environment, kill_at=point, not_there=check.id) == KILLED
     # then all of it is in the book, or nothing
     part = fulfilment_of(order)
     known = transact(lambda session: compensation_of(session, part.id or 0))
     happened = events(order)
-    assert (_check(order).state == CheckState.NOT_THERE.value) is taken
+    assert (check_of(order).state == CheckState.NOT_THERE.value) is taken
     assert (known is not None) is taken
     assert (balance(order) != before) is taken
     assert (part.waiting_on, happened["stock_check_answered"], happened["compensation_due"]) == (
@@ -184,21 +178,6 @@ def _waiting_for_the_warehouse(
     orders = entered(ids)
     assert [fulfilment_of(order).waiting_on for order in orders] == [WaitingOn.STOCK_CHECK.value] * len(keepers)
     return orders
-
-
-def _check(order: Order) -> StockCheck:
-    part = fulfilment_of(order)
-    found = transact(lambda session: stock_check.latest_check(session, part.id or 0))
-    assert found is not None
-    return found
-
-
-def _say(order: Order, *, there: bool) -> None:
-    check, limits = _check(order), Limits.of(settings().policy)
-    taken, sentence = transact(
-        lambda session: stock_check.answer(session, check.id or 0, there, "warehouse:老周", utcnow(), limits)
-    )
-    assert taken, sentence
 
 
 def _apply(home: House, orders: Sequence[Order]) -> None:
