@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 FORM_BYTES = 16 * 1024
-FORM_FIELDS = 20
+FORM_FIELDS = 320  # a stock check has a box for each of its SKUs
 READING_SECONDS = 15.0
 
 

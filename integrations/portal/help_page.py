@@ -21,7 +21,15 @@ STAGES = {
     "cancelled": "已取消:生产和运单已撤回,库存已归还。",
     "refunded": "已全额退款。",
 }
-ACTIONS = {"decide": "决定审核", "cancel": "取消订单", "release": "解除暂停", "wake": "现在再看一次"}
+ACTIONS = {
+    "decide": "决定审核",
+    "cancel": "取消订单",
+    "release": "解除暂停",
+    "wake": "现在再看一次",
+    "check_stock": "答复库存核对",
+    "compensate": "批准、驳回、办理补偿,了结退不出去的退款",
+    "see_coupons": "看到补偿券的券码",
+}
 
 
 @page

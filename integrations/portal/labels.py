@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from models import explain_words
+from models.compensation import CompensationState
 from models.effect import EffectState
 from models.explain_facts import happened, teller
 from models.order_page import EventView
+from models.stock_check import CheckState
 from models.timeline import EventKind, OrderEvent
 from models.wording import CHANNEL_WORDS, PROFILE_WORDS, say
 from models.wording import say_answer as say_answer
@@ -32,13 +34,36 @@ PLATFORM_STATUS = {
 }
 RESERVATIONS = {"held": "已预留", "consumed": "已出库", "released": "已释放"}
 
-_OUTSIDE = {"mes": "工厂", "carrier": "快递"}
+COMPENSATIONS = {
+    CompensationState.DUE: "正在办理",
+    CompensationState.STOPPED: "等人批准",
+    CompensationState.DONE: "已完成",
+    CompensationState.DECLINED: "已驳回",
+}
+CHECKS = {
+    CheckState.OPEN: "等仓库答复",
+    CheckState.THERE: "有货",
+    CheckState.NOT_THERE: "没有货",
+    CheckState.SILENT: "没有答复,已放行",
+    CheckState.WITHDRAWN: "不再需要",
+}
+
+_OUTSIDE = {"mes": "工厂", "carrier": "快递", "alipay": "支付宝", "wechat_pay": "微信支付"}
 
 
 def actor(name: str) -> str:
-    """Who did it: a person or a step by name, a platform in words."""
-    outside = name.removeprefix("platform:")
-    return name if outside == name else _OUTSIDE.get(outside, say(CHANNEL_WORDS, outside))
+    """Who did it: a person or a step by name; a platform, the customer, or somebody in the warehouse in words."""
+    kind, named, rest = name.partition(":")
+    if kind == "warehouse":
+        return f"仓库 {rest}".strip()
+    if name == "customer":
+        return "客户"
+    return keeper(rest) if named and kind == "platform" else name
+
+
+def keeper(name: str) -> str:
+    """Who holds the money, or another platform, in words."""
+    return _OUTSIDE.get(name, say(CHANNEL_WORDS, name))
 
 
 def event_words(event: EventView) -> str:

@@ -29,13 +29,17 @@ LONGEST_SENTENCE = 300
 #: Who may do what. Reading is for everybody who is signed in.
 MAY = {
     "decide": frozenset({"nutritionist", "admin"}),
-    "cancel": frozenset({"customer_service", "warehouse_supervisor", "admin"}),
-    "release": frozenset({"customer_service", "warehouse_supervisor", "admin"}),
-    "wake": frozenset({"customer_service", "warehouse_supervisor", "nutritionist", "admin"}),
+    "cancel": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
+    "release": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
+    "wake": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "nutritionist", "admin"}),
+    "check_stock": frozenset({"warehouse_supervisor", "customer_service_lead", "admin"}),
+    "compensate": frozenset({"customer_service_lead", "finance", "admin"}),
+    "see_coupons": frozenset({"customer_service", "customer_service_lead", "admin"}),
 }
 
 ROLE_WORDS = {
     "customer_service": "客服",
+    "customer_service_lead": "客服主管",
     "warehouse_supervisor": "仓库主管",
     "nutritionist": "营养师",
     "marketing_manager": "市场经理",
@@ -46,7 +50,10 @@ ROLE_WORDS = {
 
 _COUNTS = text("""
 SELECT (SELECT count(*) FROM review_case WHERE state = 'open') AS reviews,
-  (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL) AS quarantined
+  (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL) AS quarantined,
+  (SELECT count(*) FROM stock_check WHERE state = 'open') AS checks,
+  (SELECT count(*) FROM compensation WHERE state = 'stopped')
+    + (SELECT count(*) FROM refund WHERE state = 'stuck') AS money
 """)
 
 
@@ -90,6 +97,8 @@ class Visit:
             "said": said,
             "reviews_open": counts.reviews,
             "quarantined": counts.quarantined,
+            "checks_open": counts.checks,
+            "money_open": counts.money,
             "now": self.now,
         }
         response = html(template, {**common, **values})

@@ -1,4 +1,4 @@
-"""The staff application: the board, orders, reviews and quarantine, for people with an account."""
+"""The staff application: the board, orders, reviews, stock checks, money and quarantine, for people with an account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from integrations.portal import board_page, help_page, order_actions, order_detail, quarantine_page, review_pages
+from integrations.portal import (
+    board_page,
+    help_page,
+    order_actions,
+    order_detail,
+    quarantine_page,
+    review_pages,
+    stock_check_page,
+)
 from integrations.portal.guard import Guard
 from integrations.portal.rendering import HERE, answer_errors
 from integrations.portal.sign_in import SignIn, sign_out
@@ -33,6 +41,8 @@ def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
             Route("/orders/{order_no}/release", order_actions.release_hold, methods=["POST"]),
             Route("/reviews", review_pages.reviews, methods=["GET"]),
             Route("/reviews/{case_id:int}", review_pages.decide, methods=["POST"]),
+            Route("/stock-checks", stock_check_page.stock_checks, methods=["GET"]),
+            Route("/stock-checks/{check_id:int}", stock_check_page.answer, methods=["POST"]),
             Route("/quarantine", quarantine_page.quarantine, methods=["GET"]),
             Route("/help", help_page.explain_words, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
