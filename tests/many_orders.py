@@ -82,9 +82,7 @@ def place_many(
 def demand(session: Session, ids: range) -> dict[str, int]:
     """By SKU: how many pieces these orders take together."""
     rows = session.connection().execute(
-        text(
-            "SELECT sku, sum(quantity) AS pieces FROM order_line WHERE order_id BETWEEN :first AND :last GROUP BY sku"
-        ),
+        text("SELECT sku, sum(quantity) FROM order_line WHERE order_id BETWEEN :first AND :last GROUP BY sku"),
         {"first": ids.start, "last": ids.stop - 1},
     )
-    return {row.sku: int(row.n) for row in rows}
+    return {sku: int(pieces) for sku, pieces in rows}
