@@ -72,7 +72,8 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
 
 def give_back(session: Session, fulfilment_id: int, actor: str, now: datetime, reason: str) -> None:
     """End its promises: ingredients of what was made already are used up, all else goes back on the shelf. Once."""
-    if any(work.state == WorkState.COMPLETED.value for work in work_orders_of(session, fulfilment_id)):
+    used_up = (WorkState.COMPLETED.value, WorkState.FAILED.value)
+    if any(work.state in used_up for work in work_orders_of(session, fulfilment_id)):
         consume(session, fulfilment_id, actor, now, Purpose.INGREDIENT)
     release(session, fulfilment_id, actor, now, reason)
 

@@ -48,6 +48,7 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.APPROVED: ("已批准", "approved"),
     EventKind.RELEASED: ("已下发生产,批次 {batch_no}", "released to production, batch {batch_no}"),
     EventKind.PRODUCTION_REPORTED: ("工厂回报:{work_order} {state}", "the factory reports: {work_order} {state}"),
+    EventKind.REWORKED: ("返工:{work_order} 由 {again} 重做", "{work_order} is made again as {again}"),
     EventKind.PRODUCED: ("备货完成", "ready to ship"),
     EventKind.WAYBILL_CREATED: ("已出运单 {waybill_no}", "waybill made: {waybill_no}"),
     EventKind.SHIPPED: ("已发货,运单 {waybill}", "shipped, waybill {waybill}"),
@@ -174,7 +175,8 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "profile_incomplete": ("the pet profile is incomplete", "customer service", "have the customer complete it"),
     "no_recipe": ("no recipe fits this pet", "the nutritionist", "name a recipe, or agree on a refund"),
     "paid_amount_differs": ("paid amount and total differ", "finance", "settle it on the platform, then release"),
-    "production_failed": ("the factory reports a failure", "the production manager", "make it again, or cancel"),
+    "production_failed_": ("the factory reports a failure", "the production manager", "release to remake, or cancel"),
+    "rework_short": ("not enough ingredients to remake it", "purchasing", "restock, then release"),
     "notify_failed": ("the message cannot be delivered", "customer service", "tell the customer the waybill number"),
     "keeps_failing": ("it has failed several times", "the service lead", "find the cause, then rerun the order"),
     "not_connected": ("a platform is not connected", "the service lead", "add its credentials, then rerun the order"),
@@ -241,6 +243,7 @@ WORK: dict[WorkState, Pair] = {
     WorkState.COMPLETED: ("已完工", "completed"),
     WorkState.FAILED: ("生产失败", "failed"),
     WorkState.CALLED_BACK: ("已撤回", "called back"),
+    WorkState.REWORKED: ("已返工", "made again"),
 }
 NOTIFICATIONS: dict[NotificationState, Pair] = {
     NotificationState.SENT: ("已发出", "sent"),

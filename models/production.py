@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, select
 
-from models.fulfilment import wake
+from models.fulfilment import Fulfilment, wake
 from models.order import lock_order
+from models.stock import Movement, move
 from models.table import document, key, moment, reference
 from models.timeline import EventKind, note
 
@@ -24,9 +26,12 @@ class WorkState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CALLED_BACK = "called_back"
+    REWORKED = "reworked"  # it failed, and another work order makes it again
 
 
 _PLACE = {state: place for place, state in enumerate(WorkState)}
+
+FINAL = (WorkState.COMPLETED, WorkState.FAILED, WorkState.CALLED_BACK, WorkState.REWORKED)
 
 #: What a reported event makes of a work order.
 REPORTED = {
@@ -75,6 +80,47 @@ def work_orders_of(session: Session, fulfilment_id: int) -> list[WorkOrder]:
     return list(session.exec(statement.execution_options(populate_existing=True)))
 
 
+class NothingToReworkWith(Exception):
+    """The ingredients of a batch that failed cannot be replaced from what is free."""
+
+    def __init__(self, warehouse: str, sku: str, grams: int) -> None:
+        super().__init__(f"{warehouse} 的 {sku} 不够返工,还要 {grams} 克:补料入库后解除,会再试。")
+
+
+def rework(session: Session, fulfilment: Fulfilment, failed: Sequence[WorkOrder], actor: str, now: datetime) -> None:
+    """Have what failed made again: new work orders, and the ingredients that were lost come off the shelf.
+
+    What is reserved stays reserved, for the new batch. Raises `NothingToReworkWith`; then nothing is changed (roll
+    back to before).
+    """
+    rounds = sum(work.state == WorkState.REWORKED.value for work in work_orders_of(session, failed[0].fulfilment_id))
+    for number, work in enumerate(failed, rounds + 1):
+        for sku, grams in sorted(work.grams.items()):
+            lost = move(
+                session, fulfilment.warehouse, sku, Movement.SCRAP, -grams, 0, actor, now,
+                fulfilment_id=work.fulfilment_id, reason=f"{work.work_order_no} 生产失败报损",
+            )  # fmt: skip
+            if not lost:
+                raise NothingToReworkWith(fulfilment.warehouse, sku, grams)
+        work.state = WorkState.REWORKED.value
+        base = work.work_order_no.partition("-R")[0]
+        again = WorkOrder(
+            work_order_no=f"{base}-R{number}",
+            fulfilment_id=work.fulfilment_id,
+            order_id=work.order_id,
+            sku=work.sku,
+            quantity=work.quantity,
+            recipe=work.recipe,
+            grams=work.grams,
+        )
+        session.add_all([work, again])
+        note(
+            session, work.order_id, EventKind.REWORKED, actor, now, work.fulfilment_id,
+            work_order=work.work_order_no, again=again.work_order_no,
+        )  # fmt: skip
+    session.flush()
+
+
 def take_report(
     session: Session,
     report_id: str,
@@ -102,7 +148,7 @@ def take_report(
     statement = select(WorkOrder).where(WorkOrder.work_order_no == work_order_no).with_for_update()
     work = session.exec(statement.execution_options(populate_existing=True)).one()
     state = REPORTED[kind]
-    final = work.state in (WorkState.COMPLETED.value, WorkState.FAILED.value, WorkState.CALLED_BACK.value)
+    final = WorkState(work.state) in FINAL
     if final or _PLACE[state] <= _PLACE[WorkState(work.state)]:
         return "taken"
     work.state = state.value

@@ -53,6 +53,7 @@ class Movement(StrEnum):
     RELEASE = "release"
     CONSUME = "consume"
     NOT_FOUND = "not_found"
+    SCRAP = "scrap"
     REPAIR = "repair"
 
 

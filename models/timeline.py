@@ -42,6 +42,7 @@ class EventKind(StrEnum):
     APPROVED = "approved"
     RELEASED = "released_to_production"
     PRODUCTION_REPORTED = "production_reported"
+    REWORKED = "reworked"
     PRODUCED = "produced"
     WAYBILL_CREATED = "waybill_created"
     SHIPPED = "shipped"

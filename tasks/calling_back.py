@@ -10,7 +10,7 @@ from models import hold
 from models.database import in_transaction, utcnow
 from models.effect import RELEASE_CANCEL, WAYBILL, WAYBILL_CANCEL, effects_of
 from models.fulfilment import Claim, WaitingOn, hold_on
-from models.production import WorkOrder, WorkState, work_orders_of
+from models.production import FINAL, WorkOrder, WorkState, work_orders_of
 from models.timeline import EventKind, note, timeline
 from tasks.outside import platforms
 from tasks.step import outward
@@ -27,7 +27,7 @@ async def call_back(claim: Claim, reason: str) -> None:
         raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后再撤回", max(under_way))
     works = await in_transaction(lambda session: work_orders_of(session, claim.fulfilment_id))
     for work in works:
-        if work.state not in (WorkState.CALLED_BACK.value, WorkState.COMPLETED.value, WorkState.FAILED.value):
+        if WorkState(work.state) not in FINAL:
             await call_back_work_order(claim, work, reason)
     if WAYBILL.name in mine:
         await call_back_waybill(claim)

@@ -12,9 +12,9 @@ from models import hold
 from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import RELEASE
-from models.fulfilment import Claim, Stage, WaitingOn, advance, hold_on
+from models.fulfilment import Claim, Fulfilment, Stage, WaitingOn, advance, hold_on
 from models.product import products
-from models.production import WorkOrder, WorkState, work_orders_of
+from models.production import NothingToReworkWith, WorkOrder, WorkState, rework, work_orders_of
 from models.recipe import ingredients
 from models.reservation import Purpose, consume
 from models.settings import settings
@@ -29,7 +29,10 @@ DUE_IN = timedelta(hours=4)
 
 
 async def release_to_production(claim: Claim) -> None:
-    """Release the made-to-order lines once, then wait for the factory. Stocked lines skip this."""
+    """Release the made-to-order lines once, then wait for the factory. Stocked lines skip this.
+
+    What the factory could not make goes to a person: releasing that hold has it made again.
+    """
     if claim.stage.reached(Stage.PRODUCED):
         return
     works = await in_transaction(lambda session: _progress(session, claim))
@@ -51,11 +54,13 @@ async def release_to_production(claim: Claim) -> None:
 def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
     """The work orders; the fulfilment moves on when there is nothing to make, or all of it is made."""
     now = utcnow()
-    hold_on(session, claim)
-    works = work_orders_of(session, claim.fulfilment_id)
-    to_make = (
-        any(recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id)) if not works else True
-    )
+    fulfilment = hold_on(session, claim)
+    works = _in_hand(session, claim)
+    failed = [work for work in works if work.state == WorkState.FAILED.value]
+    if failed and _may_rework(session, claim, failed, now):
+        works = _make_again(session, claim, fulfilment, failed, now)
+    parts = [] if works else made_of(session, claim.order_id, claim.fulfilment_id)
+    to_make = bool(works) or any(recipe for _, _, recipe in parts)
     # without a batch number the release was cut short: its answer is still to be fetched, whatever was made meanwhile
     made = works and all(work.state == WorkState.COMPLETED.value and work.batch_no for work in works)
     if not to_make or made:
@@ -63,56 +68,99 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
         consume(session, claim.fulfilment_id, "production", now, Purpose.INGREDIENT)
         actor = "platform:mes" if works else "stocked"
         note(session, claim.order_id, EventKind.PRODUCED, actor, now, claim.fulfilment_id)
-    elif any(work.state == WorkState.FAILED.value for work in works):
-        how = "安排返工(重新下发)或取消订单退款"
-        hold.place(session, claim.order_id, "production_failed", "工厂报告生产失败", "生产主管", how, "mes", now)
     return works
+
+
+def _in_hand(session: Session, claim: Claim) -> list[WorkOrder]:
+    """The work orders that count: not those that another one makes again."""
+    works = work_orders_of(session, claim.fulfilment_id)
+    return [work for work in works if work.state != WorkState.REWORKED.value]
+
+
+def _may_rework(session: Session, claim: Claim, failed: list[WorkOrder], now: datetime) -> bool:
+    """Whether a person has agreed for all that failed, by releasing its hold; who has not been asked is asked now."""
+    still = {h.code for h in hold.open_holds(session, claim.order_id)}
+    agreed = True
+    for work in failed:
+        code = f"production_failed_{work.id}"
+        if hold.ever_placed(session, claim.order_id, code):
+            agreed = agreed and code not in still
+            continue
+        how = "同意返工就解除,会重新下发;不做就取消订单,或用部署 compensate-order 退款补偿"
+        reason = f"工厂报告 {work.work_order_no} 生产失败"
+        hold.place(session, claim.order_id, code, reason, "生产主管", how, "mes", now)
+        agreed = False
+    return agreed
+
+
+def _make_again(
+    session: Session, claim: Claim, fulfilment: Fulfilment, failed: list[WorkOrder], now: datetime
+) -> list[WorkOrder]:
+    try:
+        with session.begin_nested():
+            rework(session, fulfilment, failed, "rework", now)
+    except NothingToReworkWith as short:
+        how = "补料入库后解除,会再试"
+        hold.place(session, claim.order_id, "rework_short", str(short), "采购", how, "rework", now)
+    return _in_hand(session, claim)
 
 
 @outward("下发生产")
 async def release_work_orders(claim: Claim) -> None:
     """Release this fulfilment's work orders as one batch. Twice: one batch (the factory holds it to our key)."""
     factory = platforms().production()
+    key = await in_transaction(lambda session: _key(session, claim))
 
     async def call(request: bytes) -> dict[str, Any]:
-        accepted = await factory.release(f"release-{claim.fulfilment_no}", request)
+        accepted = await factory.release(key, request)
         return {"batch_no": accepted.batch_no, "expected_at": accepted.expected_at.isoformat()}
 
     await tell_once(
         claim,
         RELEASE,
-        f"release-{claim.fulfilment_no}",
+        key,
         lambda session: factory.release_request(_plan(session, claim)),
         call,
         lambda session, answer: _released(session, claim, answer),
     )
 
 
+def _key(session: Session, claim: Claim) -> str:
+    """One key for each round: what is made again is a new release."""
+    works = work_orders_of(session, claim.fulfilment_id)
+    again = sum(work.state == WorkState.REWORKED.value for work in works)
+    return f"release-{claim.fulfilment_no}" + (f"-R{again}" if again else "")
+
+
 def _plan(session: Session, claim: Claim) -> list[Work]:
     """The work orders to release; their rows are written with the intent, for a callback may be quicker than we."""
-    rows = {row.work_order_no: row for row in work_orders_of(session, claim.fulfilment_id)}
-    plan = []
+    if not work_orders_of(session, claim.fulfilment_id):
+        _first_round(session, claim)
+    due = utcnow() + DUE_IN
+    return [
+        Work(work.work_order_no, claim.order_no, work.recipe, work.sku, work.quantity, work.grams, due)
+        for work in _in_hand(session, claim)
+        if not work.batch_no
+    ]
+
+
+def _first_round(session: Session, claim: Claim) -> None:
     for part, line, recipe in made_of(session, claim.order_id, claim.fulfilment_id):
         if recipe is None:
             continue
-        number = f"{claim.fulfilment_no}-{line.line_no}"
         weight = products(session, [line.sku])[line.sku].weight_g
-        grams = ingredients(recipe, weight, part.quantity)
-        if number not in rows:
-            session.add(
-                WorkOrder(
-                    work_order_no=number,
-                    fulfilment_id=claim.fulfilment_id,
-                    order_id=claim.order_id,
-                    sku=line.sku,
-                    quantity=part.quantity,
-                    recipe=recipe.code,
-                    grams=grams,
-                )
+        session.add(
+            WorkOrder(
+                work_order_no=f"{claim.fulfilment_no}-{line.line_no}",
+                fulfilment_id=claim.fulfilment_id,
+                order_id=claim.order_id,
+                sku=line.sku,
+                quantity=part.quantity,
+                recipe=recipe.code,
+                grams=ingredients(recipe, weight, part.quantity),
             )
-        due = utcnow() + DUE_IN
-        plan.append(Work(number, claim.order_no, recipe.code, line.sku, part.quantity, grams, due))
-    return plan
+        )
+    session.flush()
 
 
 def _released(session: Session, claim: Claim, answer: dict[str, Any] | None) -> None:

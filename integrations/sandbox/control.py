@@ -84,7 +84,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         speed = float((await request.json())["speed"])
         if speed <= 0:
             return JSONResponse({"error": "speed must be above 0"}, 400)
-        world.speed = speed
+        world.set_speed(speed)
         return JSONResponse({"speed": speed})
 
     return [

@@ -41,7 +41,6 @@ _ONCE = (
     EventKind.PRODUCED,
     EventKind.WAYBILL_CREATED,
     EventKind.SHIPPED,
-    EventKind.NOTIFIED,
 )
 
 
@@ -60,6 +59,7 @@ def assert_shipped_once(home: House, orders: Sequence[Order]) -> None:
         assert [released.get(work.work_order_no) for work in works] == [1] * len(works)
         happened = events(order)
         assert {kind: happened[kind] for kind in _ONCE} == dict.fromkeys(_ONCE, 1)
+        assert told_of(order).count("shipped") == 1
         assert happened[EventKind.RELEASED] == bool(works)
     assert_nothing_twice(home)
 
@@ -143,6 +143,12 @@ def assert_nothing_twice(home: House) -> None:
 def events(order: Order) -> Counter[str]:
     """How many rows of each kind the order's timeline has."""
     return Counter(row.kind for row in transact(lambda session: timeline(session, order.id or 0)))
+
+
+def told_of(order: Order) -> list[str]:
+    """The moments of which the order's timeline says that the customer was told, oldest first."""
+    rows = transact(lambda session: timeline(session, order.id or 0))
+    return [row.detail["node"] for row in rows if row.kind == EventKind.NOTIFIED]
 
 
 def work_orders(order: Order) -> list[WorkOrder]:

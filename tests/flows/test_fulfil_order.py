@@ -20,7 +20,7 @@ from models.stock import adjust, free, receive
 from models.timeline import timeline
 from tasks.rerunning import HeldElsewhere
 from tests.carrying import carry, claim, holds, placed, reported, runs, take_in, until
-from tests.e2e.told_once import assert_shipped_once, events
+from tests.e2e.told_once import assert_shipped_once, balance, events, work_orders
 from tests.house import House
 from tests.orders import Kind, entered, fulfilment_of, place
 from tests.prefect import RunningServer
@@ -79,7 +79,7 @@ async def test_short_stock_parks_the_order_and_a_receipt_wakes_it(home: House, p
     warehouse = fulfilment_of(order).warehouse
     before = transact(lambda session: _leave(session, warehouse, sku.sku, 0))
     assert (await carry(order)).name == "等待到货"
-    assert f"{sku.sku} 要 {sku.quantity} 有 0" in fulfilment_of(order).waiting_why
+    assert f"等 {sku.sku} 到货" in fulfilment_of(order).waiting_why
     waits = fulfilment_of(order).ready_at
     assert waits is not None and waits > utcnow()
     # when goods arrive
@@ -113,8 +113,24 @@ async def test_a_batch_that_fails_goes_to_a_person(home: House, prefect_server: 
     # when the order, woken by the report, is carried
     assert (await carry(order)).name == "需要人工处理"
     # then a person decides, and nothing was sent
-    assert await holds(order) == ["production_failed"]
+    failed = [work for work in work_orders(order) if work.state == WorkState.FAILED.value]
+    assert await holds(order) == [f"production_failed_{work.id}" for work in failed]
     assert f"{order.order_no}-1" not in home.effects("sf", "create_waybill")
+    # and when the person agrees that it is made again
+    transact(lambda session: hold.lift(session, order.id or 0, "生产主管", utcnow()))
+    await carry(order)
+    await until(lambda: all(w.completed_at for w in work_orders(order) if w.state != WorkState.REWORKED.value), "made")
+    await carry(order)
+    # then there is a second batch, the ingredients of the first are written off, and the order leaves once
+    assert fulfilment_of(order).stage == Stage.SHIPPED.value
+    again = [work for work in work_orders(order) if work.work_order_no.partition("-R")[1]]
+    assert len(again) == len(failed)
+    assert {work.batch_no for work in again}.isdisjoint(work.batch_no for work in failed)
+    lost = sum(sum(work.grams.values()) for work in failed)
+    used = sum(sum(work.grams.values()) for work in work_orders(order) if work.state == WorkState.COMPLETED.value)
+    grams = {sku: on_hand for sku, (on_hand, _) in balance(order).items() if sku.startswith("ING-")}
+    assert -sum(grams.values()) == lost + used
+    assert home.effects("sf", "create_waybill")[f"{order.order_no}-1"] == 1
 
 
 async def test_a_number_that_takes_no_message_does_not_stop_the_order(
