@@ -134,6 +134,7 @@ class Claim:
     wake_seq: int
     stage: Stage
     attempts: int = 0
+    ended_because: str = ""  # why it ended before it shipped, for whoever reads how the work went
 
     @property
     def fulfilment_no(self) -> str:

@@ -220,6 +220,10 @@ class Settings(BaseSettings):
         """The address customers and platforms reach the portal at."""
         return self.public_url or f"http://127.0.0.1:{self.ports.portal}"
 
+    def staff_url(self) -> str:
+        """The address staff reach their pages at."""
+        return os.environ.get("ORDERLOOM_STAFF_URL", f"http://127.0.0.1:{self.ports.staff}")
+
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from prefect.artifacts import acreate_markdown_artifact
 
 from models.board import Board, matrix
@@ -51,7 +49,7 @@ def as_markdown(board: Board) -> str:
 
 def _for_people(board: Board) -> list[str]:
     """What somebody should look at, with where to click."""
-    staff = os.environ.get("ORDERLOOM_STAFF_URL", f"http://127.0.0.1:{settings().ports.staff}")
+    staff = settings().staff_url()
     lines = ["## 需要人看一眼"]
     if board.reviews_open:
         late = f",其中 {board.reviews_overdue} 份已超时" if board.reviews_overdue else ""

@@ -23,8 +23,6 @@ from tasks.step import outward
 from tasks.telling import tell_once
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
-UNANSWERED = "stock_check_unanswered"
-
 
 async def ask_warehouse(claim: Claim) -> None:
     """Send the warehouse the checks that it has not heard of: this one, and others that piled up. Never a stop.
@@ -119,10 +117,10 @@ def _look(session: Session, claim: Claim) -> StockCheck | None:
             stock_check.silence(session, check, now)
     if check.state != CheckState.SILENT.value or settings().policy.stock_check_silence == "proceed":
         return None
-    if hold.ever_placed(session, claim.order_id, f"{UNANSWERED}_{check.id}"):
+    if hold.ever_placed(session, claim.order_id, check.unanswered):
         still = {h.code for h in hold.open_holds(session, claim.order_id)}
-        return check if f"{UNANSWERED}_{check.id}" in still else None
+        return check if check.unanswered in still else None
     how = "问清仓库:有货就解除;没有货在「库存核对」答复"
     reason = f"仓库 {check.warehouse} 没有按时答复 {check.number}"
-    hold.place(session, claim.order_id, f"{UNANSWERED}_{check.id}", reason, "仓库主管", how, "stock-check", now)
+    hold.place(session, claim.order_id, check.unanswered, reason, "仓库主管", how, "stock-check", now)
     return check

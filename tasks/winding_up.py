@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.context import FlowRunContext
 from sqlmodel import Session
 
 from integrations.channels.coupons import CouponDesk, CouponWish
@@ -66,6 +68,9 @@ async def wind_up_if_over(claim: Claim) -> None:
     if owed is not None and owed.state in refund.OPEN:
         raise _wait_for(owed)
     await in_transaction(lambda session: finish(session, claim, ending.compensates, ending.reason, utcnow()))
+    claim.ended_because = ending.reason
+    if ending.compensates:
+        await show_compensation(claim, ending.reason, owed, given)
 
 
 def _ending(session: Session, claim: Claim) -> Ending | None:
@@ -145,3 +150,21 @@ async def tell_of_refund(claim: Claim, ending: Ending, owed: Refund, given: Coup
         words |= {"coupon": given.code, "value": yuan(given.value_fen), "until": f"{given.ends_at:%Y-%m-%d}"}
     node = Node.COMPENSATED if ending.compensates and given is not None else Node.CANCELLED
     await tell_customer(claim, node, lambda _: words)
+
+
+async def show_compensation(claim: Claim, reason: str, owed: Refund | None, given: Coupon | None) -> None:
+    """Write into the run why the order was compensated and what came of it, for operators. Twice: one more version."""
+    if FlowRunContext.get() is None:
+        return  # no run, nothing to show it in
+    rows = [("订单", claim.order_no), ("履约单", claim.fulfilment_no), ("原因", reason)]
+    if owed is not None:
+        rows.append(("退款", f"{yuan(owed.amount_fen)},{refund.STEP_WORDS[owed.state][0]}({owed.refund_no})"))
+    if given is not None:
+        rows.append(("优惠券", f"{yuan(given.value_fen)},尾号 {given.code[-4:]},{given.ends_at:%Y-%m-%d} 前有效"))
+    link = f"{settings().staff_url()}/orders/{claim.order_no}"
+    table = "\n".join(f"| {name} | {text} |" for name, text in rows)
+    await acreate_markdown_artifact(
+        key=f"compensation-{claim.order_no.lower()}",
+        markdown=f"# 补偿 {claim.order_no}\n\n| | |\n|---|---|\n{table}\n\n[订单页]({link})",
+        description=f"{claim.fulfilment_no}:{reason}"[:200],
+    )

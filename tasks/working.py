@@ -61,7 +61,8 @@ class Outcome:
             return Completed(name="已交接" if language == "zh" else "Handed over", message=self.why)
         shipped = self.claim.stage in (Stage.SHIPPED, Stage.DELIVERED) and self.waits is not WaitingOn.RETRY
         if self.waits is None or shipped:
-            return Completed(name=say(STAGE_WORDS, self.claim.stage.value, language).capitalize(), message=self.why)
+            said = self.why or self.claim.ended_because
+            return Completed(name=say(STAGE_WORDS, self.claim.stage.value, language).capitalize(), message=said)
         waits = say(WAITING_WORDS, self.waits.value, language)
         return Completed(name=waits if language == "zh" else f"Waiting: {waits}", message=self.why)
 
