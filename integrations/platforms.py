@@ -30,6 +30,7 @@ from integrations.payments.wechat_pay import WeChatPay
 from integrations.payments.wechat_shop import WeChatShopMoney
 from integrations.production import Production
 from integrations.production.mes import Mes
+from models.order import Order
 from models.settings import Settings
 
 
@@ -65,8 +66,12 @@ class Platforms:
             raise NotConnected(f"渠道 {channel} 的库存")
         return self.shelves[channel]
 
+    def keeper_of(self, order: Order) -> str:
+        """Who answers for an order's money: the provider that collected it if it is connected, else the channel."""
+        return order.payment_keeper if order.payment_keeper in self.keepers else order.channel
+
     def keeper(self, name: str) -> Payments:
-        """Who keeps the money: a payment provider, or the channel itself. Raises `NotConnected`."""
+        """The keeper of money of this name. Raises `NotConnected`."""
         if name not in self.keepers:
             raise NotConnected(f"收款方 {name}")
         return self.keepers[name]

@@ -111,8 +111,13 @@ def share_of(session: Session, order: Order, fulfilment: Fulfilment) -> int:
     return max(0, min(share, left))
 
 
-def owe(session: Session, order_id: int, fulfilment_id: int, reason: str, actor: str, now: datetime) -> Refund | None:
-    """The refund of a fulfilment that does not happen, written now if there is none; None when nothing is left."""
+def owe(
+    session: Session, order_id: int, fulfilment_id: int, reason: str, actor: str, now: datetime, keeper: str = ""
+) -> Refund | None:
+    """The refund of a fulfilment that does not happen, written now if there is none; None when nothing is left.
+
+    `keeper` is who pays it; by default whoever the order says has collected the money.
+    """
     order = lock_order(session, order_id)
     fulfilment = session.get_one(Fulfilment, fulfilment_id, populate_existing=True)
     number = f"{order.order_no}-{fulfilment.number}-R"
@@ -120,11 +125,20 @@ def owe(session: Session, order_id: int, fulfilment_id: int, reason: str, actor:
     if known is not None:
         return known
     amount = share_of(session, order, fulfilment)
-    return _write(session, order, number, amount, fulfilment_id, reason, actor, now) if amount > 0 else None
+    if amount <= 0:
+        return None
+    return _write(session, order, number, amount, fulfilment_id, reason, actor, now, keeper)
 
 
 def owe_part(
-    session: Session, order_id: int, amount_fen: int, reason: str, once: str, who: str, now: datetime
+    session: Session,
+    order_id: int,
+    amount_fen: int,
+    reason: str,
+    once: str,
+    who: str,
+    now: datetime,
+    keeper: str = "",
 ) -> Refund:
     """A refund that a person grants, of any part; `once` names the request, so that it counts once.
 
@@ -138,7 +152,7 @@ def owe_part(
     left = order.paid_fen - order.refunded_fen if order.payment_verified_at else 0
     if amount_fen <= 0 or amount_fen > left:
         raise TooMuch(order.order_no, amount_fen, left)
-    return _write(session, order, number, amount_fen, None, reason, who, now)
+    return _write(session, order, number, amount_fen, None, reason, who, now, keeper)
 
 
 def _write(
@@ -150,6 +164,7 @@ def _write(
     reason: str,
     actor: str,
     now: datetime,
+    keeper: str,
 ) -> Refund:
     assert order.id is not None
     order.refunded_fen += amount_fen
@@ -157,7 +172,7 @@ def _write(
         refund_no=number,
         order_id=order.id,
         fulfilment_id=fulfilment_id,
-        keeper=order.payment_keeper or order.channel,
+        keeper=keeper or order.payment_keeper or order.channel,
         amount_fen=amount_fen,
         reason=reason[:300],
         asked_by=actor,

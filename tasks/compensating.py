@@ -16,6 +16,7 @@ from models.order import find_order, lock_order
 from models.refund import Refund
 from models.settings import settings
 from models.wording import yuan
+from tasks.outside import platforms
 from tasks.refunding import pay_back
 
 
@@ -61,10 +62,13 @@ async def refund_part(order_no: str, amount: str, reason: str, who: str, once: s
     """
     fen = fen_of(amount)
 
+    known = platforms()
+
     def grant(session: Session) -> Refund:
         order = find_order(session, order_no)
         assert order.id is not None
-        return refund.owe_part(session, order.id, fen, reason, once, who, utcnow())
+        keeper = known.keeper_of(order)
+        return refund.owe_part(session, order.id, fen, reason, once, who, utcnow(), keeper)
 
     owed = await pay_back(await in_transaction(grant))
     return owed, f"订单 {order_no} 退款 {yuan(owed.amount_fen)}:{refund.STEP_WORDS[owed.state][0]}。"
@@ -72,7 +76,7 @@ async def refund_part(order_no: str, amount: str, reason: str, who: str, once: s
 
 def fen_of(amount: str) -> int:
     """Yuan as people write them, in fen. Raises `BadAmount`."""
-    said = re.fullmatch(r"[¥\uffe5]?([0-9]{1,9}(?:\.[0-9]{1,2})?)元?", amount.strip().replace(",", ""))
+    said = re.fullmatch(r"[¥\uffe5]?([0-9]{1,9}(?:\.[0-9]{1,2})?) ?元?", amount.strip().replace(",", ""))
     if said is None:
         raise BadAmount(amount)
     return int(Decimal(said[1]) * 100)

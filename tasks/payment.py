@@ -41,7 +41,7 @@ async def verify_payment(claim: Claim) -> None:
 @outward("核实付款")
 async def ask_payment(order: Order) -> PaymentRecord:
     """What the keeper of the money says now. Reading only."""
-    keeper = platforms().keeper(order.payment_keeper or order.channel)
+    keeper = platforms().keeper(platforms().keeper_of(order))
     return await keeper.payment(Trade(order.channel_order_id, order.payment_ref))
 
 

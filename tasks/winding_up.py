@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from sqlmodel import Session
 
 from integrations.channels.coupons import CouponDesk, CouponWish
+from integrations.platforms import Platforms
 from models import coupon, refund
 from models.backorder import BackorderState, leave_queue
 from models.cancellation import finish
@@ -57,7 +58,8 @@ async def wind_up_if_over(claim: Claim) -> None:
         raise MustWait(WaitingOn.PERSON, "自动补偿已达上限,等人批准或驳回", utcnow() + PERSON_LOOK_AGAIN)
     await call_back(claim, ending.reason)
     await settle_payment(claim)
-    owed = await in_transaction(lambda session: _owe(session, claim, ending))
+    known = platforms()
+    owed = await in_transaction(lambda session: _owe(session, claim, ending, known))
     if owed is not None:
         owed = await pay_back(owed, claim)
         if owed.state == RefundStep.STUCK.value:
@@ -85,7 +87,7 @@ def _ending(session: Session, claim: Claim) -> Ending | None:
     return None
 
 
-def _owe(session: Session, claim: Claim, ending: Ending) -> Refund | None:
+def _owe(session: Session, claim: Claim, ending: Ending, known: Platforms) -> Refund | None:
     """The refund of this fulfilment; None where nobody paid, or the platform gives the money back itself."""
     hold_on(session, claim)
     now = utcnow()
@@ -94,7 +96,8 @@ def _owe(session: Session, claim: Claim, ending: Ending) -> Refund | None:
     order = session.get_one(Order, claim.order_id)
     if order.payment_verified_at is None or order.platform_status == "refunded":
         return None
-    return refund.owe(session, claim.order_id, claim.fulfilment_id, ending.reason, "wind-up", now)
+    keeper = known.keeper_of(order)
+    return refund.owe(session, claim.order_id, claim.fulfilment_id, ending.reason, "wind-up", now, keeper)
 
 
 def _wait_for(owed: Refund) -> MustWait:
