@@ -19,6 +19,7 @@ from models.backorder import BackorderState, leave_queue
 from models.fulfilment import Fulfilment, Stage, interrupt
 from models.order import Order, lock_order
 from models.refund import share_of
+from models.review import withdraw
 from models.settings import PolicySettings
 from models.table import big, key, moment, reference, words
 from models.timeline import EventKind, note
@@ -151,6 +152,7 @@ def request(
     session.add(row)
     session.flush()
     leave_queue(session, fulfilment.id, BackorderState.ENDED, now)
+    withdraw(session, fulfilment.id)
     detail = {"cause": cause.value, "reason": reason[:300], "refund_fen": amount, "coupon_fen": coupon}
     note(session, order.id or 0, EventKind.COMPENSATION_DUE, actor, now, fulfilment.id, **detail)
     if stopped:

@@ -14,11 +14,11 @@ from sqlalchemy import Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from models import compensation
+from models import compensation, hold
 from models.compensation import Cause, Limits
 from models.fulfilment import Fulfilment, Stage, wake
 from models.order import lock_order
-from models.reservation import held_for, lose
+from models.reservation import held_for, lose, release
 from models.table import key, moment, reference, words
 from models.timeline import EventKind, note
 from models.wording import local
@@ -66,6 +66,11 @@ class StockCheck(SQLModel, table=True):
     def number(self) -> str:
         """What people and systems call it, e.g. `SC-118`."""
         return f"SC-{self.id}"
+
+    @property
+    def unanswered(self) -> str:
+        """The code of the hold by which a person is asked when nobody answers."""
+        return f"stock_check_unanswered_{self.id}"
 
 
 def open_check(
@@ -152,7 +157,8 @@ def answer(
         return False, f"{asked.number}(订单 {order.order_no})已不需要核对:订单取消或重新分配了库存。"
     if Stage(fulfilment.stage).reached(Stage.SHIPPED):
         return False, f"订单 {order.order_no} 已经发货或了结,这次答复没有改变任何内容。"
-    if there and state is CheckState.SILENT:
+    asks_a_person = asked.unanswered in {h.code for h in hold.open_holds(session, asked.order_id)}
+    if there and state is CheckState.SILENT and not asks_a_person:
         return False, f"{asked.number} 已超时并按约定放行,这次没有改变任何内容。"
     asked.state = (CheckState.THERE if there else CheckState.NOT_THERE).value
     asked.answered_at, asked.answered_by, asked.remark = now, who, remark[:300]
@@ -164,13 +170,33 @@ def answer(
         session, asked.order_id, EventKind.STOCK_CHECK_ANSWERED, who, now, asked.fulfilment_id,
         check=asked.number, there="有货" if there else "没有货", missing=asked.missing, remark=remark[:200],
     )  # fmt: skip
+    hold.lift(session, asked.order_id, who, now, [asked.unanswered])
     if there:
         wake(session, [asked.fulfilment_id], now)
         return True, f"订单 {order.order_no}:已记下「有货」。"
     lose(session, asked.fulfilment_id, gone, who, now, f"{asked.number} 仓库查无货")
     why = f"{asked.warehouse} 查无货:{'、'.join(gone)}"
+    _unreserve(session, fulfilment, who, now, why)
     _, sentence = compensation.request(session, fulfilment, Cause.NOT_THERE, why, who, now, limits)
     return True, f"订单 {order.order_no}:已记下「没有货」。{sentence}"
+
+
+def _unreserve(session: Session, fulfilment: Fulfilment, who: str, now: datetime, why: str) -> None:
+    """Not all of it is promised any more: declined to be compensated, it must not ship but begin again.
+
+    In any warehouse that has all of it, unless something was packed or made for it already.
+    """
+    assert fulfilment.id is not None
+    told = session.connection().execute(
+        text("SELECT 1 FROM effect WHERE fulfilment_id = :id AND kind IN ('waybill', 'production_release') LIMIT 1"),
+        {"id": fulfilment.id},
+    )
+    if told.first() is None:
+        release(session, fulfilment.id, who, now, why)
+    if Stage(fulfilment.stage).reached(Stage.RESERVED):
+        fulfilment.stage, fulfilment.stage_since = Stage.RECEIVED.value, now
+    session.add(fulfilment)
+    session.flush()
 
 
 def silence(session: Session, check: StockCheck, now: datetime) -> None:

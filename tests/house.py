@@ -99,6 +99,14 @@ def living_in(environment: Mapping[str, str]) -> Iterator[None]:
         settings.cache_clear()
 
 
+@contextmanager
+def with_policy(**changes: Any) -> Iterator[None]:
+    """While the block runs, the seller's thresholds are these; the others stay as they are."""
+    policy = {**settings().policy.model_dump(), **changes}
+    with living_in({"ORDERLOOM_POLICY": json.dumps(policy)}):
+        yield
+
+
 _houses = itertools.count(1)
 
 

@@ -53,17 +53,17 @@ def place(
     world, now = home.sandbox.world, utcnow()
     with world.transaction():
         if gateway:
-            _skip_to(world, GATEWAYS.index(gateway))
+            skip_to_gateway(world, gateway)
         return [
             replay.place(world, channel, order, customers()[order.customer_id], now, paid=paid, flaw=flaw)
             for order in (next(_next(kind)) for _ in range(count))
         ]
 
 
-def _skip_to(world: World, turn: int) -> None:
-    """Leave out numbers of orders, so that it is this gateway's turn."""
+def skip_to_gateway(world: World, gateway: str) -> None:
+    """Leave out numbers of orders, so that the next one on Shopify is paid through this gateway."""
     state = world.get(replay.STATE, "") or {"number": 0, "next": 0}
-    behind = (turn - state["number"]) % len(GATEWAYS)
+    behind = (GATEWAYS.index(gateway) - state["number"]) % len(GATEWAYS)
     world.put(replay.STATE, "", {**state, "number": state["number"] + behind})
 
 
