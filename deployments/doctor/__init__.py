@@ -25,8 +25,9 @@ from deployments.doctor.machine import (
     check_python,
     check_time_zone,
 )
+from deployments.doctor.platforms import check_platforms
 from deployments.doctor.ports import check_port, our_processes
-from models.settings import settings_file
+from models.settings import Settings, settings_file
 
 __all__ = ["Finding", "diagnose"]
 
@@ -47,6 +48,7 @@ def diagnose(state_dir: Path, ports: Mapping[str, int], database_url: str | None
         check_memory(psutil.virtual_memory().available),
         check_state_dir(state_dir),
         check_settings_file(settings_file()),
+        *check_platforms(Settings()),
         *(check_port(name, port, ours) for name, port in ports.items()),
         *(check_database(database_url) if database_url else _built_in(state_dir)),
     ]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from deployments.doctor import Finding, diagnose
 from deployments.doctor.database import check_clock, check_database, check_server_version
@@ -26,7 +27,9 @@ from deployments.doctor.machine import (
     check_python,
     check_time_zone,
 )
+from deployments.doctor.platforms import check_platforms
 from deployments.doctor.ports import check_port, our_processes
+from models.settings import AlipaySettings, Settings
 from tests.database import TemporaryServer
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
@@ -114,6 +117,21 @@ def test_a_state_directory_that_cannot_be_written_is_said() -> None:
 def test_a_state_directory_that_will_be_made_is_fine(tmp_path: Path) -> None:
     assert check_state_dir(tmp_path / "a" / "b").severity == "ok"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_platform_is_named_connected_or_not() -> None:
+    found = {one.code: one for one in check_platforms(Settings(alipay=AlipaySettings(app_id="2021")))}
+
+    assert found["platform.alipay"].title == "支付宝:已填凭证"
+    assert found["platform.sf_express"].title == "顺丰:未接,出不了运单"
+    platforms = {name for name, field in Settings.model_fields.items() if _has_credentials(field.annotation)}
+    assert {code.removeprefix("platform.") for code in found} == platforms
+    assert {one.severity for one in found.values()} == {"ok"}
+
+
+def _has_credentials(section: object) -> bool:
+    fields = getattr(section, "model_fields", {})
+    return any(field.annotation is SecretStr for field in fields.values())
 
 
 @pytest.mark.parametrize(("mode", "severity"), [(0o600, "ok"), (0o640, "error"), (0o604, "error")])
