@@ -132,6 +132,13 @@ def waiting_skus(session: Session) -> list[str]:
     return [sku for (sku,) in rows]
 
 
+def does_anyone_wait(session: Session) -> bool:
+    """Whether the queue is not empty: what every order asks first, and hardly ever more."""
+    return bool(
+        session.connection().execute(text("SELECT EXISTS (SELECT 1 FROM backorder WHERE state = 'waiting')")).scalar()
+    )
+
+
 def is_anyone_before(session: Session, skus: Sequence[str], paid_at: datetime, fulfilment_id: int) -> bool:
     """Whether somebody who paid earlier waits for any of these SKUs."""
     row = session.connection().execute(

@@ -12,6 +12,7 @@ from models.backorder import (
     Backorder,
     BackorderState,
     backorder_of,
+    does_anyone_wait,
     expected_date,
     is_anyone_before,
     leave_queue,
@@ -106,6 +107,8 @@ def terms() -> Terms:
 
 
 def _must_queue(session: Session, claim: Claim) -> bool:
+    if not does_anyone_wait(session):
+        return False
     order = session.get_one(Order, claim.order_id)
     skus = skus_of(session, claim.order_id, claim.fulfilment_id)
     return is_anyone_before(session, skus, _paid_at(order), claim.fulfilment_id)
