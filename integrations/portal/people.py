@@ -32,6 +32,7 @@ MAY = {
     "cancel": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "release": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "wake": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "nutritionist", "admin"}),
+    "stock": frozenset({"warehouse_supervisor", "admin"}),
     "check_stock": frozenset({"warehouse_supervisor", "customer_service_lead", "admin"}),
     "compensate": frozenset({"customer_service_lead", "finance", "admin"}),
     "see_coupons": frozenset({"customer_service", "customer_service_lead", "admin"}),

@@ -17,6 +17,7 @@ from integrations.portal import (
     quarantine_page,
     review_pages,
     stock_check_page,
+    stock_pages,
 )
 from integrations.portal.guard import Guard
 from integrations.portal.rendering import HERE, answer_errors
@@ -43,6 +44,7 @@ def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
             Route("/reviews/{case_id:int}", review_pages.decide, methods=["POST"]),
             Route("/stock-checks", stock_check_page.stock_checks, methods=["GET"]),
             Route("/stock-checks/{check_id:int}", stock_check_page.answer, methods=["POST"]),
+            *stock_pages.ROUTES,
             Route("/quarantine", quarantine_page.quarantine, methods=["GET"]),
             Route("/help", help_page.explain_words, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
