@@ -1,7 +1,7 @@
 """Reservations: what each fulfilment was promised, of finished goods and of ingredients.
 
-Promising is one conditional `UPDATE` per SKU, SKUs in a fixed order: two buyers cannot both get the last one,
-and no two transactions wait for each other in a circle. It is safe to call directly, from anywhere, at once.
+Promising is one conditional `UPDATE`, SKUs summed first and locked in a fixed order: two buyers cannot both get the
+last one, and no two transactions wait for each other in a circle. It is safe to call directly, from anywhere, at once.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Session, SQLModel, select
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, collate, text
+from sqlmodel import Session, SQLModel, col, select
 
-from models.stock import LedgerBroken, Movement, StockShort, free, move
+from models.stock import LedgerBroken, Movement, StockShort, free, free_everywhere, move
 from models.table import big, key, moment, reference
 
 
@@ -79,17 +79,27 @@ def reserve(
     total = _summed(goods, Purpose.GOODS) + _summed(ingredients, Purpose.INGREDIENT)
     if not total:
         return
-    with session.begin_nested():
-        promised = _promise(session, fulfilment_id, warehouse, total, now, expires_at)
-        missing = {}
-        for sku, purpose in sorted(promised):
-            quantity = total[sku, purpose]
-            if not move(
-                session, warehouse, sku, Movement.RESERVE, 0, quantity, actor, now, fulfilment_id=fulfilment_id
-            ):
-                missing[sku] = (quantity, free(session, warehouse, sku))
-        if missing:
-            raise StockShort(warehouse, missing)
+    session.flush()
+    connection = session.connection()
+    asked = sorted(total.items())
+    missing = connection.execute(
+        _PROMISE_ONE if len(asked) == 1 else _PROMISE_MANY,
+        {
+            "fulfilment": fulfilment_id,
+            "warehouse": warehouse,
+            "skus": [sku for (sku, _), _ in asked],
+            "purposes": [purpose for (_, purpose), _ in asked],
+            "quantities": [quantity for _, quantity in asked],
+            "actor": actor,
+            "now": now,
+            "expires": expires_at,
+        },
+    ).all()
+    if missing:
+        there = {sku: free(session, warehouse, sku) for sku, _ in missing}
+        connection.execute(_TAKE_BACK)
+        raise StockShort(warehouse, {sku: (wanted, there[sku]) for sku, wanted in missing})
+    connection.execute(_LET_STAND)
 
 
 def _summed(wanted: Wanted, purpose: Purpose) -> Counter[tuple[str, str]]:
@@ -101,42 +111,43 @@ def _summed(wanted: Wanted, purpose: Purpose) -> Counter[tuple[str, str]]:
     return total
 
 
-_PROMISE = text("""
-INSERT INTO reservation (fulfilment_id, warehouse, sku, purpose, quantity, state, at, expires_at)
-SELECT :fulfilment, :warehouse, sku, purpose, quantity, 'held', :now, CAST(:expires AS timestamptz)
-FROM unnest(CAST(:skus AS text[]), CAST(:purposes AS text[]), CAST(:quantities AS bigint[]))
-  AS wanted(sku, purpose, quantity)
-ORDER BY sku, purpose
-ON CONFLICT ON CONSTRAINT one_reservation_per_sku DO UPDATE
-SET warehouse = EXCLUDED.warehouse, quantity = EXCLUDED.quantity, state = 'held', at = EXCLUDED.at,
-  expires_at = EXCLUDED.expires_at
-WHERE reservation.state = 'released'
-RETURNING sku, purpose
-""")
-
-
-def _promise(
-    session: Session,
-    fulfilment_id: int,
-    warehouse: str,
-    total: Counter[tuple[str, str]],
-    now: datetime,
-    expires_at: datetime | None,
-) -> list[tuple[str, str]]:
-    """Write the reservations; returns those that were not there, not even by another transaction just now."""
-    rows = session.connection().execute(
-        _PROMISE,
-        {
-            "fulfilment": fulfilment_id,
-            "warehouse": warehouse,
-            "skus": [sku for sku, _ in total],
-            "purposes": [purpose for _, purpose in total],
-            "quantities": list(total.values()),
-            "now": now,
-            "expires": expires_at,
-        },
+# one statement: the promises that are not there yet (not even by another transaction just now), then the counters,
+# then the ledger; it returns what did not fit. Four trips to the database for an order hold a hot item's lock for two
+_PROMISE = """
+SAVEPOINT promise;
+WITH promised AS (
+  INSERT INTO reservation (fulfilment_id, warehouse, sku, purpose, quantity, state, at, expires_at)
+  SELECT :fulfilment, :warehouse, sku, purpose, quantity, 'held', :now, CAST(:expires AS timestamptz)
+  FROM unnest(CAST(:skus AS text[]), CAST(:purposes AS text[]), CAST(:quantities AS bigint[]))
+    AS asked(sku, purpose, quantity)
+  ON CONFLICT ON CONSTRAINT one_reservation_per_sku DO UPDATE
+  SET warehouse = EXCLUDED.warehouse, quantity = EXCLUDED.quantity, state = 'held', at = EXCLUDED.at,
+    expires_at = EXCLUDED.expires_at
+  WHERE reservation.state = 'released'
+  RETURNING sku, purpose, quantity),
+wanted AS MATERIALIZED ({wanted}),
+counted AS (
+  UPDATE stock_item i SET reserved = i.reserved + wanted.quantity FROM wanted
+  WHERE i.warehouse = :warehouse AND i.sku = wanted.sku AND i.on_hand - i.reserved >= wanted.quantity
+  RETURNING i.sku),
+noted AS (
+  INSERT INTO stock_movement (at, warehouse, sku, kind, on_hand_change, reserved_change, fulfilment_id, actor, reason)
+  SELECT :now, :warehouse, sku, 'reserve', 0, promised.quantity, :fulfilment, :actor, ''
+  FROM promised JOIN counted USING (sku))
+SELECT sku, sum(quantity)::bigint FROM promised WHERE sku NOT IN (SELECT sku FROM counted) GROUP BY sku
+"""
+_PROMISE_ONE = text(_PROMISE.format(wanted="SELECT sku, quantity FROM promised"))
+# several items are locked in the order in which everybody locks them, in bytes whatever the database's collation
+_PROMISE_MANY = text(
+    _PROMISE.format(
+        wanted="""
+  SELECT i.sku, summed.quantity FROM stock_item i
+  JOIN (SELECT sku, sum(quantity)::bigint AS quantity FROM promised GROUP BY sku) summed USING (sku)
+  WHERE i.warehouse = :warehouse ORDER BY i.sku COLLATE "C" FOR NO KEY UPDATE OF i"""
     )
-    return [(row.sku, row.purpose) for row in rows]
+)
+_LET_STAND = text("RELEASE SAVEPOINT promise")
+_TAKE_BACK = text("ROLLBACK TO SAVEPOINT promise; RELEASE SAVEPOINT promise")
 
 
 def release(
@@ -153,7 +164,7 @@ def consume(session: Session, fulfilment_id: int, actor: str, now: datetime, pur
 
 def lose(session: Session, fulfilment_id: int, skus: Iterable[str], actor: str, now: datetime, reason: str) -> int:
     """What was promised is not on the shelf: the promise ends, and on hand falls by as much. Once."""
-    held = held_for(session, fulfilment_id, skus=skus)
+    held = _to_end(session, fulfilment_id, skus=skus)
     for reservation in held:
         gone = -reservation.quantity
         _must_move(session, reservation, Movement.NOT_FOUND, gone, actor, now, reason)
@@ -171,23 +182,28 @@ def keep(session: Session, fulfilment_id: int) -> None:
     )
 
 
-def held_for(
-    session: Session, fulfilment_id: int, *, skus: Iterable[str] | None = None, purpose: Purpose | None = None
-) -> list[Reservation]:
-    """The promises to a fulfilment that still stand, by SKU, locked until the transaction ends."""
+def held_for(session: Session, fulfilment_id: int) -> list[Reservation]:
+    """The promises to a fulfilment that still stand, by SKU (in bytes), locked until the transaction ends."""
     statement = (
         select(Reservation)
         .where(Reservation.fulfilment_id == fulfilment_id, Reservation.state == ReservationState.HELD.value)
-        .order_by(Reservation.sku, Reservation.purpose)
+        .order_by(collate(col(Reservation.sku), "C"), col(Reservation.purpose))
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+    return list(session.exec(statement))
+
+
+def _to_end(
+    session: Session, fulfilment_id: int, *, skus: Iterable[str] | None = None, purpose: Purpose | None = None
+) -> list[Reservation]:
+    """The promises to be ended now. Of a part of them, the items of all are locked first: the rest may follow."""
+    held = held_for(session, fulfilment_id)
     wanted = None if skus is None else set(skus)
-    return [
-        r
-        for r in session.exec(statement)
-        if (wanted is None or r.sku in wanted) and (purpose is None or r.purpose == purpose.value)
-    ]
+    ended = [r for r in held if (wanted is None or r.sku in wanted) and (purpose is None or r.purpose == purpose.value)]
+    if 0 < len(ended) < len(held):
+        free_everywhere(session, sorted({r.sku for r in held}), lock=True)
+    return ended
 
 
 def _end(
@@ -201,7 +217,7 @@ def _end(
     purpose: Purpose | None = None,
     skus: Iterable[str] | None = None,
 ) -> int:
-    held = held_for(session, fulfilment_id, skus=skus, purpose=purpose)
+    held = _to_end(session, fulfilment_id, skus=skus, purpose=purpose)
     for reservation in held:
         consumed = state is ReservationState.CONSUMED
         kind, gone = (Movement.CONSUME, -reservation.quantity) if consumed else (Movement.RELEASE, 0)

@@ -190,12 +190,12 @@ def free(session: Session, warehouse: str, sku: str) -> int:
 def free_everywhere(session: Session, skus: list[str], *, lock: bool = False) -> dict[tuple[str, str], int]:
     """By (warehouse, SKU): what is on hand and not promised. `lock`: nobody changes it until the transaction ends.
 
-    Rows are locked in the order of SKU, then warehouse, as everybody locks them.
+    Rows are locked in the order of SKU, then warehouse (both in bytes), as everybody locks them.
     """
     rows = session.connection().execute(
         text(
             "SELECT warehouse, sku, on_hand - reserved AS free FROM stock_item WHERE sku = ANY(:skus)"
-            " ORDER BY sku, warehouse" + (" FOR NO KEY UPDATE" if lock else "")
+            ' ORDER BY sku COLLATE "C", warehouse COLLATE "C"' + (" FOR NO KEY UPDATE" if lock else "")
         ),
         {"skus": skus},
     )

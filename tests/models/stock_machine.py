@@ -243,8 +243,7 @@ class Stock(RuleBasedStateMachine):
             assert taken
         gone = {key: pieces for key, pieces in part.held.items() if key[1] == sku or sku not in part.wanted}
         self.on_hand.subtract(gone)
-        part.held = {key: pieces for key, pieces in part.held.items() if key not in gone}
-        part.outcome = "compensated"
+        part.held, part.stage, part.outcome = {}, "received", "compensated"
 
     @rule(hours=st.sampled_from([1, 30, 73]))
     def expire(self, hours: int) -> None:

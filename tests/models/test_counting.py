@@ -15,6 +15,7 @@ from models.compensation import Cause, compensation_of
 from models.counting import CountBusy, Counted, count, short_by
 from models.effect import WAYBILL
 from models.fulfilment import Fulfilment, Stage
+from models.order import Order
 from models.pool import StockRule, set_rule
 from models.reservation import held_for
 from models.stock import StockShort
@@ -112,9 +113,12 @@ def test_what_is_being_cancelled_is_not_compensated_as_well(session: Session) ->
 
 
 def test_what_is_being_paid_back_already_does_not_wait_as_well(session: Session) -> None:
-    # given: the warehouse did not find A, and B is still held until the money is back
+    # given: the warehouse did not find A when all was packed, and B is still held until the money is back
     open_stockroom(session, {SZ: {"A": 5, "B": 5}})
     part = reserved(session, "1", {"A": 4, "B": 4}, paid=0)
+    told(
+        session, claimed(session, session.get_one(Order, part.order_id)), WAYBILL, "waybill-1", {"waybill_no": "1"}, NOW
+    )
     check = latest_check(session, id_of(part))
     assert check is not None
     answer(session, check.id or 0, False, "仓库", NOW, limits(), missing=["A"])
