@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -12,9 +12,9 @@ from models.checks import check
 from models.compensation import CompensationState, compensations_of
 from models.coupon import coupons_of
 from models.database import transact, utcnow
-from models.fulfilment import Stage, fulfilments_of
+from models.fulfilment import Fulfilment, Stage, fulfilments_of
 from models.order import Order
-from models.parcel import Parcel, parcel_of
+from models.parcel import parcel_of
 from models.production import WorkOrder, work_orders_of
 from models.refund import RefundStep, refunds_of
 from models.timeline import EventKind, timeline
@@ -28,40 +28,54 @@ NOTICES = {
     "wechat_shop": ("wechat_shop", "order/delivery/send"),
     "douyin": ("douyin", "order.logisticsAdd"),
 }
+#: Where one parcel of several is told otherwise than a whole order.
+ONE_OF_SEVERAL = {**NOTICES, "douyin": ("douyin", "order.logisticsAddMultiPack")}
 #: Platforms that know no key: here even a repeat that they would refuse is one too many.
 WITHOUT_KEY = (*NOTICES.values(), ("aliyun", "SendSms"))
 #: What colleagues may read twice: the robot knows no key, and cannot be asked.
 AT_LEAST_ONCE = (("wecom", "send"),)
 
-_ONCE = (
-    EventKind.RECEIVED,
-    EventKind.PAYMENT_VERIFIED,
+_ONCE = (EventKind.RECEIVED, EventKind.PAYMENT_VERIFIED)
+_ONCE_A_PART = (
     EventKind.RESERVED,
     EventKind.APPROVED,
     EventKind.PRODUCED,
     EventKind.WAYBILL_CREATED,
     EventKind.SHIPPED,
+    EventKind.NOTIFIED,
 )
 
 
 def assert_shipped_once(home: House, orders: Sequence[Order]) -> None:
-    """Each order has left: one batch, one waybill, one shipping notice, one message, and one row of each kind."""
+    """Each part of each order has left: one batch, one waybill, one shipping notice, one message, one row of each."""
     for order in orders:
-        fulfilment = fulfilment_of(order)
-        number = f"{order.order_no}-{fulfilment.number}"
-        assert fulfilment.stage == Stage.SHIPPED.value, f"{number}: {fulfilment.waiting_on} {fulfilment.waiting_why}"
-        assert home.effects("sf", "create_waybill").get(number) == 1
-        assert home.effects("aliyun", "SendSms").get(f"{number}-shipped") == 1
-        waybill_no = _parcel(order).waybill_no
-        assert _of_waybill(home.effects(*NOTICES[order.channel]), waybill_no) == [1]
-        works = work_orders(order)
-        released = home.effects("mes", "release")
-        assert [released.get(work.work_order_no) for work in works] == [1] * len(works)
+        parts = transact(lambda session, id=order.id: fulfilments_of(session, id or 0))  # type: ignore[misc]
+        for part in parts:
+            _assert_part_shipped_once(home, order, part, NOTICES if len(parts) == 1 else ONE_OF_SEVERAL)
         happened = events(order)
         assert {kind: happened[kind] for kind in _ONCE} == dict.fromkeys(_ONCE, 1)
-        assert told_of(order).count("shipped") == 1
-        assert happened[EventKind.RELEASED] == bool(works)
+        assert {kind: happened[kind] for kind in _ONCE_A_PART} == dict.fromkeys(_ONCE_A_PART, len(parts))
     assert_nothing_twice(home)
+
+
+def _assert_part_shipped_once(
+    home: House, order: Order, part: Fulfilment, notices: Mapping[str, tuple[str, str]]
+) -> None:
+    number = f"{order.order_no}-{part.number}"
+    assert part.stage == Stage.SHIPPED.value, f"{number}: {part.waiting_on} {part.waiting_why}"
+    assert home.effects("sf", "create_waybill").get(number) == 1
+    assert home.effects("aliyun", "SendSms").get(f"{number}-shipped") == 1
+    parcel = transact(lambda session: parcel_of(session, part.id or 0))
+    assert parcel is not None
+    told = home.effects(*notices[order.channel])
+    assert [count for key, count in told.items() if key.endswith(f":{parcel.waybill_no}")] == [1]
+    works = transact(lambda session: work_orders_of(session, part.id or 0))
+    released = home.effects("mes", "release")
+    assert [released.get(work.work_order_no) for work in works] == [1] * len(works)
+    told_of = [
+        row for row in transact(lambda session: timeline(session, order.id or 0)) if row.fulfilment_id == part.id
+    ]
+    assert Counter(row.kind for row in told_of)[EventKind.RELEASED] == bool(works)
 
 
 def assert_cancelled_before_it_left(home: House, order: Order) -> None:
@@ -174,17 +188,6 @@ def balance(order: Order) -> dict[str, tuple[int, int]]:
         )
     )
     return {sku: (on_hand, reserved) for sku, on_hand, reserved in rows}
-
-
-def _parcel(order: Order) -> Parcel:
-    fulfilment = fulfilment_of(order)
-    found = transact(lambda session: parcel_of(session, fulfilment.id or 0))
-    assert found is not None
-    return found
-
-
-def _of_waybill(effects: dict[str, int], waybill_no: str) -> list[int]:
-    return [count for key, count in effects.items() if key.endswith(f":{waybill_no}")]
 
 
 def _items_off_the_ledger(session: Session) -> list[tuple[str, int, int]]:
