@@ -239,6 +239,21 @@ def short(
     _do(lambda s, name, now, _: stock_setting.set_when_short(s, sku, chosen, reason, name, now), who, state_dir, lang)
 
 
+@stock.command(
+    help=tell("新增或修改一个仓库:名称和所在省份,订单由最近的仓库发。", "Add a warehouse, or change where it is.")
+)
+def warehouse(
+    code: Annotated[str, typer.Argument(help=tell("仓库代码,如 WH-EAST", "its code, such as WH-EAST"))],
+    name: Annotated[str, typer.Argument(help=tell("名称", "its name"))],
+    province: Annotated[str, typer.Option("--province", help=tell("所在省份,如 浙江省", "its province, in Chinese"))],
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from models import stock_setting
+
+    _do(lambda s, who, now, _: stock_setting.set_warehouse(s, code, name, province), None, state_dir, lang)
+
+
 @stock.command(help=tell("谁在等货,先付款的在前。", "Who waits for goods, first paid first."))
 def waiting(
     sku: Annotated[str, typer.Argument(help=tell("只看等这个商品的", "only for this SKU"))] = "",

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from sqlalchemy import Index
 from sqlmodel import Session, SQLModel, col, select
 
 from models.pool import WHOLE, ChannelShare, StockRule, set_rule, set_share
+from models.quality import plain
 from models.stock_desk import StockRefused, known_sku, well_reasoned
 from models.table import key, moment, words
+from models.warehouse import Warehouse, distance_km
 from models.wording import CHANNEL_WORDS, say
 
 WHEN_SHORT_WORDS = {"backorder": "等到货", "compensate": "退款并补偿"}
@@ -126,3 +129,18 @@ def _changed(
     session.flush()
     of = "全部商品" if sku == "*" else sku
     return f"{of} 的{what}:{before} → {after}" if before != after else f"{of} 的{what}本来就是 {after},没有变化"
+
+
+def set_warehouse(session: Session, code: str, name: str, province: str) -> str:
+    """Add a warehouse, or say anew what it is called and where it stands. Raises `StockRefused`."""
+    code, name = code.strip(), name.strip()
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,32}", code) or not name or not plain(name):
+        raise StockRefused("仓库代码只用字母、数字、- 和 _,最多 32 个;还要写明名称。")
+    if distance_km(province, province) != 0.0:
+        raise StockRefused(f"不认识省份「{province[:20]}」:请写中文全称,例如 浙江省、上海市。")
+    known = session.get(Warehouse, code)
+    warehouse = known or Warehouse(code=code, name=name)
+    warehouse.name, warehouse.province = name, province
+    session.add(warehouse)
+    session.flush()
+    return f"仓库 {code}({name},{province}){'已修改' if known else '已新增'}。"

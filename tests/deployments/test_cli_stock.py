@@ -321,3 +321,20 @@ def test_a_coupon_is_redeemed_once(orderloom: Run, session: Session) -> None:
     assert f"已为订单 {order.order_no} 核销 5.00 元" in used.stdout
     assert "每张只能用一次" in again.stderr and "没有订单 SH-404" in no_order.stderr
     assert number(session, "SELECT count(*) FROM coupon WHERE redeemed_by = '王敏'") == 1
+
+
+def test_a_warehouse_is_set_up_with_its_province_and_nothing_else_is_taken_for_one(
+    orderloom: Run, session: Session
+) -> None:
+    said = orderloom("stock", "warehouse", "WH-NORTH", "华北仓(廊坊)", "--province", "河北省")
+    moved = orderloom("stock", "warehouse", OTHER, "西南仓", "--province", "重庆市")
+    nowhere = orderloom("stock", "warehouse", "WH-X", "月球仓", "--province", "月球")
+
+    assert (said.returncode, moved.returncode) == (0, 0), said.stderr + moved.stderr
+    assert "已新增" in said.stdout and "已修改" in moved.stdout
+    assert nowhere.returncode != 0 and "不认识省份「月球」" in nowhere.stderr + nowhere.stdout
+    session.rollback()
+    there = {w.code: (w.name, w.province) for w in session.exec(select(Warehouse))}
+    assert there["WH-NORTH"] == ("华北仓(廊坊)", "河北省")
+    assert there[OTHER] == ("西南仓", "重庆市")
+    assert "WH-X" not in there
