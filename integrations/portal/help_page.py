@@ -26,6 +26,7 @@ ACTIONS = {
     "cancel": "取消订单",
     "release": "解除暂停",
     "wake": "现在再看一次",
+    "stock": "登记到货、调整、调拨和盘点库存",
     "check_stock": "答复库存核对",
     "compensate": "批准、驳回、办理补偿,了结退不出去的退款",
     "see_coupons": "看到补偿券的券码",

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from integrations.portal.order_detail import path_of
+from integrations.portal.order_money import money_of
 from integrations.portal.people import Visit, page
 from models import hold
 from models.cancellation import request_cancellation
@@ -49,6 +50,9 @@ def release_hold(visit: Visit, session: Session) -> Response:
     if not code:
         raise HTTPException(400, "没有说要解除哪一个暂停:请返回订单页再点一次。没有任何改变。")
     order, order_id = _order(visit, session)
+    if money_of(session, order).decides(code):
+        sentence = "这个暂停要在「补偿与退款」里批准、驳回或了结,不能直接解除。没有任何改变。"
+        return visit.go(path_of(order.order_no), sentence)
     lifted = hold.lift(session, order_id, visit.name, visit.now, [code])
     sentence = "已解除暂停,订单会自动继续。" if lifted else "这个暂停已经解除过了,没有任何改变。"
     return visit.go(path_of(order.order_no), sentence)

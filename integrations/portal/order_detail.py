@@ -8,13 +8,16 @@ from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from integrations.portal import labels
+from integrations.portal.order_money import code_shown, coupon_words, money_of
 from integrations.portal.people import Visit, page
 from integrations.portal.review_pages import VERDICTS, run_link
 from models import explain_words
+from models.compensation import CAUSE_WORDS
 from models.explain import explain
 from models.fulfilment import Stage
-from models.order import OrderUnknown
+from models.order import OrderUnknown, find_order
 from models.order_page import order_page
+from models.refund import STEP_WORDS
 
 #: The line of an explanation after which it speaks of the present; what was before is in the timeline.
 NOW = "现在:"
@@ -48,6 +51,11 @@ def order(visit: Visit, session: Session) -> Response:
         "base": path_of(shown.order_no),
         "run_link": run_link,
         "verdicts": VERDICTS,
+        "money": money_of(session, find_order(session, shown.order_no)),
+        "causes": CAUSE_WORDS,
+        "steps": STEP_WORDS,
+        "code_shown": code_shown,
+        "coupon_words": coupon_words,
     }
     return visit.render(session, "order.html", values)
 

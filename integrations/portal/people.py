@@ -53,8 +53,8 @@ _COUNTS = text("""
 SELECT (SELECT count(*) FROM review_case WHERE state = 'open') AS reviews,
   (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL) AS quarantined,
   (SELECT count(*) FROM stock_check WHERE state = 'open') AS checks,
-  (SELECT count(*) FROM compensation WHERE state = 'stopped')
-    + (SELECT count(*) FROM refund WHERE state = 'stuck') AS money
+  (SELECT count(*) FROM compensation c JOIN fulfilment f ON f.id = c.fulfilment_id
+    WHERE c.state = 'stopped' AND f.ready_at IS NOT NULL) + (SELECT count(*) FROM refund WHERE state = 'stuck') AS money
 """)
 
 

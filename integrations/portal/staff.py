@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 
 from integrations.portal import (
     board_page,
+    compensation_actions,
+    compensations_page,
     help_page,
     order_actions,
     order_detail,
@@ -40,6 +42,11 @@ def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
             Route("/orders/{order_no}/wake", order_actions.look_now, methods=["POST"]),
             Route("/orders/{order_no}/cancel", order_actions.cancel, methods=["POST"]),
             Route("/orders/{order_no}/release", order_actions.release_hold, methods=["POST"]),
+            Route("/orders/{order_no}/compensation/decide", compensation_actions.decide, methods=["POST"]),
+            Route("/orders/{order_no}/compensation/again", compensation_actions.again, methods=["POST"]),
+            Route("/orders/{order_no}/compensate", compensation_actions.by_hand, methods=["POST"]),
+            Route("/orders/{order_no}/refunds/settle", compensation_actions.settle, methods=["POST"]),
+            Route("/compensations", compensations_page.compensations, methods=["GET"]),
             Route("/reviews", review_pages.reviews, methods=["GET"]),
             Route("/reviews/{case_id:int}", review_pages.decide, methods=["POST"]),
             Route("/stock-checks", stock_check_page.stock_checks, methods=["GET"]),

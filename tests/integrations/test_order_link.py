@@ -156,7 +156,7 @@ def test_cancelling_takes_two_pages_and_asks_once(portal: Portal) -> None:
     customer = Customer(portal, order)
     asked = customer.get(f"{customer.link}/cancel").text
     assert "确定取消并退款" in asked
-    assert "520.00 元 会全额原路退回" in asked
+    assert "520.00 元会全额原路退回" in asked
     assert requests_for(order) == []
     answer = customer.press()
     assert (answer.status_code, answer.headers["location"]) == (303, customer.link)

@@ -39,7 +39,9 @@ from tests.integrations.portal_server import (
 )
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}{% raw %}${7*7}`<b>`"
-STAFF_PAGES = ("/", "/orders/SH-1001", "/orders/none", "/reviews", "/quarantine", "/help")
+STAFF_PAGES = (
+    "/", "/orders/SH-1001", "/orders/none", "/reviews", "/stock-checks", "/compensations", "/quarantine", "/help",
+)  # fmt: skip
 
 
 @pytest.fixture
