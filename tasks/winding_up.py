@@ -94,8 +94,11 @@ def _owe(session: Session, claim: Claim, ending: Ending, known: Platforms) -> Re
     withdraw_check(session, claim.fulfilment_id, now)
     leave_queue(session, claim.fulfilment_id, BackorderState.ENDED, now)
     order = session.get_one(Order, claim.order_id)
-    if order.payment_verified_at is None or order.platform_status == "refunded":
+    if order.payment_verified_at is None:
         return None
+    if order.platform_status == "refunded":  # it may say so of our own refund, which is followed to its end
+        own = [r for r in refund.refunds_of(session, claim.order_id) if r.fulfilment_id == claim.fulfilment_id]
+        return next((r for r in own if r.state != RefundStep.DROPPED.value), None)
     keeper = known.keeper_of(order)
     return refund.owe(session, claim.order_id, claim.fulfilment_id, ending.reason, "wind-up", now, keeper)
 
