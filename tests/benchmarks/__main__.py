@@ -16,7 +16,7 @@ from tests.benchmarks.report import say
 
 HERE = Path(__file__).parent
 #: Every benchmark, in the order of the table.
-NAMES = ("lane", "footprint")
+NAMES = ("lane", "footprint", "reservation", "claim", "oversell")
 FIGURES = HERE / "figures.json"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
 
@@ -77,9 +77,9 @@ def render(figures: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, between: str = "<br>") -> str:
     if isinstance(value, dict):
-        return "<br>".join(f"{key}: {_cell(inner)}" for key, inner in value.items())
+        return between.join(f"{key}: {_cell(inner, '; ')}" for key, inner in value.items())
     if isinstance(value, list):
         return ", ".join(_cell(inner) for inner in value)
     return str(value)
