@@ -7,37 +7,24 @@ the database is compared with it, with the ledger and with the promises that sta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sqlalchemy import Connection, text
-from sqlmodel import Session
 
 from models import allocation, counting, expiry, reservation, stock, stock_check
 from models.backorder import BackorderState, leave_queue
 from models.fulfilment import Fulfilment, Stage, carried_by
-from models.pool import StockRule, set_rule
 from models.stock import NotThere, StockShort
 from tests.models.build import NOW
 from tests.models.deciding import decide, feed_who_was_before
-from tests.models.stockroom import SH, SZ, TERMS, id_of, limits, open_stockroom, order_for, parts_of
+from tests.models.stock_account import COMPENSATED, OPENING, ORDERS, SKUS, WAREHOUSES, Account, Part, session_on, summed
+from tests.models.stockroom import TERMS, limits
 
-WAREHOUSES, SKUS = [SZ, SH], ["A", "B", "C"]
-COMPENSATED = "C"  # the SKU whose seller pays back instead of having people wait
 LIMITS = limits(most_compensations_an_hour=10_000, most_compensation_fen_a_day=10**12)
-OPENING = {SZ: {"A": 6, "B": 4, "C": 3}, SH: {"A": 2, "B": 5, "C": 1}}
-#: What the orders take, by line; the second and the fourth name a SKU twice. Paid in this order: 2, 0, 3, 1, 4.
-ORDERS: list[tuple[int, list[tuple[str, int]]]] = [
-    (20, [("A", 2)]),
-    (40, [("B", 1), ("A", 3), ("B", 2)]),
-    (10, [("A", 4), ("C", 1)]),
-    (30, [("C", 1), ("C", 2)]),
-    (50, [("C", 1), ("B", 3), ("A", 1)]),
-]
 PICK, PIECES = st.integers(0, 9), st.integers(1, 5)
 WAREHOUSE, SKU = st.sampled_from(WAREHOUSES), st.sampled_from(SKUS)
 _ACCOUNTS = text("""
@@ -56,40 +43,6 @@ FROM fulfilment f
 """)
 
 
-@dataclass
-class Part:
-    """What the account knows of one fulfilment. `missing` is what it is queued for."""
-
-    id: int
-    paid: int
-    wanted: Counter[str]
-    stage: str = "received"
-    outcome: str = "new"
-    held: dict[tuple[str, str], int] = field(default_factory=dict)
-    expires: datetime | None = None
-    missing: set[str] = field(default_factory=set)
-
-
-def furnish(connection: Connection) -> list[int]:
-    """The warehouses, their stock and the orders; the ids of the orders' fulfilments."""
-    with session_on(connection) as session:
-        open_stockroom(session, OPENING)
-        set_rule(session, StockRule(sku=COMPENSATED, when_short="compensate", set_at=NOW))
-        ids = []
-        for number, (paid, lines) in enumerate(ORDERS):
-            order = order_for(session, str(number), lines, paid)
-            ids += [id_of(part) for part in parts_of(session, order)]
-        return ids
-
-
-@contextmanager
-def session_on(connection: Connection) -> Iterator[Session]:
-    """A transaction within the connection's: what it commits is undone with the rest."""
-    with Session(connection, join_transaction_mode="create_savepoint") as session:
-        yield session
-        session.commit()
-
-
 class Stock(RuleBasedStateMachine):
     """Five orders over two warehouses and three SKUs."""
 
@@ -98,10 +51,10 @@ class Stock(RuleBasedStateMachine):
         self.connection = connection
         self.undone = connection.begin_nested()
         self.now = NOW
-        self.on_hand = Counter({(w, sku): pieces for w, there in OPENING.items() for sku, pieces in there.items()})
-        self.parts = {
-            id: Part(id, paid, _summed(lines)) for id, (paid, lines) in zip(ids, ORDERS, strict=True)
-        }  # fmt: skip
+        self.account = Account(
+            Counter({(w, sku): pieces for w, there in OPENING.items() for sku, pieces in there.items()}),
+            {id: Part(id, paid, summed(lines)) for id, (paid, lines) in zip(ids, ORDERS, strict=True)},
+        )
 
     def teardown(self) -> None:
         self.undone.rollback()
@@ -110,32 +63,32 @@ class Stock(RuleBasedStateMachine):
     def receive(self, warehouse: str, sku: str, pieces: int) -> None:
         with session_on(self.connection) as session:
             stock.receive(session, warehouse, sku, pieces, "到货", "machine", self.now)
-        self.on_hand[warehouse, sku] += pieces
+        self.account.on_hand[warehouse, sku] += pieces
 
     @rule(warehouse=WAREHOUSE, sku=SKU, change=st.integers(-5, 2))
     def adjust(self, warehouse: str, sku: str, change: int) -> None:
-        fits = self.free(warehouse, sku) + change >= 0
+        fits = self.account.free(warehouse, sku) + change >= 0
         with self.refused_unless(fits, NotThere), session_on(self.connection) as session:
             stock.adjust(session, warehouse, sku, change, "破损", "machine", self.now)
-        self.on_hand[warehouse, sku] += change if fits else 0
+        self.account.on_hand[warehouse, sku] += change if fits else 0
 
     @rule(sku=SKU, pieces=PIECES, from_=WAREHOUSE)
     def transfer(self, sku: str, pieces: int, from_: str) -> None:
         to = next(warehouse for warehouse in WAREHOUSES if warehouse != from_)
-        fits = self.free(from_, sku) >= pieces
+        fits = self.account.free(from_, sku) >= pieces
         with self.refused_unless(fits, NotThere), session_on(self.connection) as session:
             stock.transfer(session, sku, pieces, from_, to, "调拨", "machine", self.now)
         if fits:
-            self.on_hand[from_, sku] -= pieces
-            self.on_hand[to, sku] += pieces
+            self.account.on_hand[from_, sku] -= pieces
+            self.account.on_hand[to, sku] += pieces
 
     @rule(pick=PICK, warehouse=WAREHOUSE)
     def reserve_in_one_warehouse(self, pick: int, warehouse: str) -> None:
         """The rule itself, line by line as the customer wrote them, twice."""
-        part = self.choose(pick, lambda p: p.outcome == "new" and p.stage == "received")
+        part = self.account.choose(pick, lambda p: p.outcome == "new" and p.stage == "received")
         if part is None:
             return
-        fits = all(self.free(warehouse, sku) >= wanted for sku, wanted in part.wanted.items())
+        fits = all(self.account.free(warehouse, sku) >= wanted for sku, wanted in part.wanted.items())
         until = self.now + TERMS.reservation_lasts
         for _ in range(2):
             with self.refused_unless(fits, StockShort), session_on(self.connection) as session:
@@ -148,16 +101,20 @@ class Stock(RuleBasedStateMachine):
     @rule(pick=PICK)
     def take(self, pick: int) -> None:
         """What a lane does: who was before is fed, then it is promised, queued or paid back."""
-        part = self.choose(pick, lambda p: p.stage == "received" and p.outcome in ("new", "promised", "waiting"))
+        part = self.account.choose(
+            pick, lambda p: p.stage == "received" and p.outcome in ("new", "promised", "waiting")
+        )
         if part is None:
             return
-        if any(p.outcome == "waiting" and p.missing & set(part.wanted) and p.paid < part.paid for p in self.all()):
-            fed = self.who_is_fed(set(part.wanted))
+        if any(
+            p.outcome == "waiting" and p.missing & set(part.wanted) and p.paid < part.paid for p in self.account.all()
+        ):
+            fed = self.account.who_is_fed(set(part.wanted))
             with session_on(self.connection) as session:
                 feed_who_was_before(session, part.id, self.now, TERMS)
             self.are_fed(fed)
             assert part not in fed or part.outcome == "promised"
-        expected = self.expected_outcome(part)
+        expected = self.account.expected_outcome(part)
         with session_on(self.connection) as session:
             assert decide(session, part.id, self.now, TERMS, LIMITS) == expected
         if expected == "promised":
@@ -165,19 +122,19 @@ class Stock(RuleBasedStateMachine):
                 self.is_promised(part)
             part.stage = "reserved"
         else:
-            part.missing = self.lacking(part)
+            part.missing = self.account.lacking(part)
         part.outcome = expected
 
     @rule(sku=SKU)
     def feed(self, sku: str) -> None:
-        fed = self.who_is_fed({sku})
+        fed = self.account.who_is_fed({sku})
         with session_on(self.connection) as session:
             assert allocation.feed(session, [sku], self.now, TERMS) == [part.id for part in fed]
         self.are_fed(fed)
 
     @rule(pick=PICK)
     def approve(self, pick: int) -> None:
-        part = self.choose(pick, lambda p: p.stage == "reserved" and p.outcome == "promised")
+        part = self.account.choose(pick, lambda p: p.stage == "reserved" and p.outcome == "promised")
         if part is None:
             return
         self.set_stage(part, Stage.APPROVED)
@@ -187,13 +144,13 @@ class Stock(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def ship(self, pick: int) -> None:
-        part = self.choose(pick, lambda p: p.stage in ("reserved", "approved") and p.outcome == "promised")
+        part = self.account.choose(pick, lambda p: p.stage in ("reserved", "approved") and p.outcome == "promised")
         if part is None:
             return
         for gone in (len(part.held), 0):
             with session_on(self.connection) as session:
                 assert reservation.consume(session, part.id, "machine", self.now) == gone
-        self.on_hand.subtract(part.held)
+        self.account.on_hand.subtract(part.held)
         part.held = {}
         self.set_stage(part, Stage.SHIPPED)
         part.outcome = "shipped"
@@ -201,7 +158,7 @@ class Stock(RuleBasedStateMachine):
     @rule(pick=PICK)
     def end(self, pick: int) -> None:
         """It is cancelled, or its compensation is done: what is still promised goes back."""
-        part = self.choose(pick, lambda p: p.outcome != "shipped" and p.stage not in ("cancelled", "refunded"))
+        part = self.account.choose(pick, lambda p: p.outcome != "shipped" and p.stage not in ("cancelled", "refunded"))
         if part is None:
             return
         with session_on(self.connection) as session:
@@ -216,7 +173,7 @@ class Stock(RuleBasedStateMachine):
 
     @rule(warehouse=WAREHOUSE, sku=SKU, counted=st.integers(0, 9))
     def count(self, warehouse: str, sku: str, counted: int) -> None:
-        victims = self.latest_paid(warehouse, sku, counted)
+        victims = self.account.latest_paid(warehouse, sku, counted)
         after = "compensate" if sku == COMPENSATED else "backorder"
         with session_on(self.connection) as session:
             result = counting.count(session, warehouse, sku, counted, "盘点", "machine", self.now, LIMITS)
@@ -227,12 +184,12 @@ class Stock(RuleBasedStateMachine):
             if part.outcome != "compensated":
                 part.outcome = {"compensate": "compensated", "backorder": "waiting"}[after]
                 part.missing = {sku}
-        self.on_hand[warehouse, sku] = counted
+        self.account.on_hand[warehouse, sku] = counted
 
     @rule(pick=PICK, sku=SKU)
     def not_there(self, pick: int, sku: str) -> None:
         """The warehouse does not find one SKU, or says nothing of which: then all."""
-        part = self.choose(pick, lambda p: p.stage == "reserved" and p.outcome == "promised")
+        part = self.account.choose(pick, lambda p: p.stage == "reserved" and p.outcome == "promised")
         if part is None:
             return
         with session_on(self.connection) as session:
@@ -242,15 +199,14 @@ class Stock(RuleBasedStateMachine):
             taken, _ = stock_check.answer(session, check.id, False, "仓库", self.now, LIMITS, missing=[sku])
             assert taken
         gone = {key: pieces for key, pieces in part.held.items() if key[1] == sku or sku not in part.wanted}
-        self.on_hand.subtract(gone)
+        self.account.on_hand.subtract(gone)
         part.held, part.stage, part.outcome = {}, "received", "compensated"
 
     @rule(hours=st.sampled_from([1, 30, 73]))
     def expire(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
-        due = [
-            p for p in self.parts.values() if p.held and p.stage == "reserved" and p.expires and p.expires <= self.now
-        ]
+        due = [p for p in self.account.all() if p.held and p.stage == "reserved" and p.expires]
+        due = [p for p in due if p.expires and p.expires <= self.now]
         with session_on(self.connection) as session:
             expired = expiry.expire_reservations(session, self.now)
             assert expired == sorted(part.id for part in due), "the wrong promises expired"
@@ -261,35 +217,25 @@ class Stock(RuleBasedStateMachine):
     @invariant()
     def every_account_agrees(self) -> None:
         for row in self.connection.execute(_ACCOUNTS):
-            promised = sum(part.held.get((row.warehouse, row.sku), 0) for part in self.parts.values())
+            promised = sum(part.held.get((row.warehouse, row.sku), 0) for part in self.account.parts.values())
             assert (row.on_hand, row.reserved) == (row.ledger_on_hand, row.ledger_reserved), "not what the ledger says"
             assert row.reserved == row.held, "not what is promised"
             assert 0 <= row.reserved <= row.on_hand, "out of bounds"
-            assert (row.on_hand, row.reserved) == (self.on_hand[row.warehouse, row.sku], promised), "not our account"
+            assert (row.on_hand, row.reserved) == (self.account.on_hand[row.warehouse, row.sku], promised), (
+                "not our account"
+            )
 
     @invariant()
     def every_order_has_one_outcome(self) -> None:
         rows = self.connection.execute(_OUTCOMES).all()
-        assert {row.id for row in rows} == set(self.parts)
+        assert {row.id for row in rows} == set(self.account.parts)
         for row in rows:
-            part = self.parts[row.id]
+            part = self.account.parts[row.id]
             assert row.stage == part.stage
             assert row.held == bool(part.held)
             assert (row.waiting, row.compensated) == (part.outcome == "waiting", part.outcome == "compensated"), (
                 "outcome"
             )
-
-    def free(self, warehouse: str, sku: str) -> int:
-        promised = sum(part.held.get((warehouse, sku), 0) for part in self.parts.values())
-        return self.on_hand[warehouse, sku] - promised
-
-    def choose(self, pick: int, fits: Callable[[Part], bool]) -> Part | None:
-        """One of the parts that fit, or None."""
-        found = [part for part in self.parts.values() if fits(part)]
-        return found[pick % len(found)] if found else None
-
-    def all(self) -> list[Part]:
-        return list(self.parts.values())
 
     @contextmanager
     def refused_unless(self, fits: bool, error: type[Exception]) -> Iterator[None]:
@@ -300,29 +246,6 @@ class Stock(RuleBasedStateMachine):
             assert not fits, "refused, although it is there"
         else:
             assert fits, "not refused"
-
-    def lacking(self, part: Part, taken: Counter[str] | None = None) -> set[str]:
-        """The SKUs of which all warehouses together have too few (after `taken` were given away)."""
-        taken = taken or Counter()
-        there = {sku: sum(self.free(warehouse, sku) for warehouse in WAREHOUSES) - taken[sku] for sku in SKUS}
-        return {sku for sku, wanted in part.wanted.items() if there[sku] < wanted}
-
-    def expected_outcome(self, part: Part) -> str:
-        lacking = set() if part.held else self.lacking(part)
-        if not lacking:
-            return "promised"
-        return "compensated" if COMPENSATED in lacking else "waiting"
-
-    def who_is_fed(self, skus: set[str]) -> list[Part]:
-        """First paid first; who needs more than there is lets the next pass."""
-        taken: Counter[str] = Counter()
-        fed = []
-        for part in sorted(self.parts.values(), key=lambda p: (p.paid, p.id)):
-            queued = part.outcome == "waiting" and part.stage == "received" and part.missing & skus
-            if queued and not self.lacking(part, taken):
-                taken += part.wanted
-                fed.append(part)
-        return fed
 
     def are_fed(self, fed: list[Part]) -> None:
         for part in fed:
@@ -339,9 +262,9 @@ class Stock(RuleBasedStateMachine):
                 text("SELECT id FROM fulfilment WHERE order_id = :id ORDER BY id"), {"id": order_id}
             )
             for (id,) in siblings:
-                if id in self.parts and id != part.id:
+                if id in self.account.parts and id != part.id:
                     continue
-                own = self.parts.setdefault(id, Part(id, part.paid, Counter()))
+                own = self.account.parts.setdefault(id, Part(id, part.paid, Counter()))
                 held = reservation.held_for(session, id)
                 own.held = {(r.warehouse, r.sku): r.quantity for r in held}
                 own.wanted = Counter()
@@ -352,16 +275,6 @@ class Stock(RuleBasedStateMachine):
                 total += own.wanted
         assert total == before, "not promised what was ordered"
 
-    def latest_paid(self, warehouse: str, sku: str, counted: int) -> list[Part]:
-        holders = [part for part in self.parts.values() if (warehouse, sku) in part.held]
-        excess = sum(part.held[warehouse, sku] for part in holders) - counted
-        victims = []
-        for part in sorted(holders, key=lambda p: (p.paid, p.id), reverse=True):
-            if excess > 0:
-                victims.append(part)
-                excess -= part.held[warehouse, sku]
-        return victims
-
     def set_stage(self, part: Part, stage: Stage) -> None:
         with session_on(self.connection) as session:
             row = session.get_one(Fulfilment, part.id)
@@ -371,8 +284,5 @@ class Stock(RuleBasedStateMachine):
         part.stage = stage.value
 
 
-def _summed(lines: list[tuple[str, int]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for sku, pieces in lines:
-        total[sku] += pieces
-    return total
+def _may_be_taken(part: Part) -> bool:
+    return part.stage == "received" and part.outcome in ("new", "promised", "waiting")

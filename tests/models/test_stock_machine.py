@@ -20,7 +20,8 @@ from sqlmodel import Session
 from models import counting, expiry, reservation, stock
 from models.stock import Movement
 from tests.database import TemporaryServer, fresh_database
-from tests.models.stock_machine import Stock, furnish
+from tests.models.stock_account import furnish
+from tests.models.stock_machine import Stock
 
 EXAMPLES = int(os.environ.get("ORDERLOOM_STOCK_EXAMPLES", "0"))
 QUICK = settings(
