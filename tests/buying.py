@@ -6,7 +6,7 @@ order = await bought(home, {"TOY-9": 2}, channel="douyin")
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from prefect.states import State
@@ -29,6 +29,9 @@ from tests.orders import entered, skip_to_gateway
 #: A second warehouse, far from the sandbox's own.
 SOUTH = "WH-SOUTH"
 PRICE = 8_999  # fen
+
+#: Pieces by SKU; as pairs where a SKU stands on several lines.
+Goods = Mapping[str, int] | Sequence[tuple[str, int]]
 
 
 def shelve_goods(goods: Mapping[str, Mapping[str, int]]) -> None:
@@ -56,7 +59,7 @@ def arrive(sku: str, pieces: int, warehouse: str = "WH-EAST") -> None:
 
 def buy(
     home: House,
-    goods: Mapping[str, int],
+    goods: Goods,
     channel: str = "shopify",
     *,
     at: datetime | None = None,
@@ -69,7 +72,8 @@ def buy(
 
     On Shopify `gateway` collects the money.
     """
-    lines = tuple(BasketLine(sku, f"货品 {sku}", pieces, price, discount, {}) for sku, pieces in goods.items())
+    wanted = goods.items() if isinstance(goods, Mapping) else goods
+    lines = tuple(BasketLine(sku, f"货品 {sku}", pieces, price, discount, {}) for sku, pieces in wanted)
     total = sum(line.paid_fen for line in lines)
     basket = Basket("H0009", "赵玉珍", "16000006978", "浙江省", "杭州市", "西湖区", "李路 184 号", True, lines, total)
     shop, now, world = replay.SHOPS[channel], (at or utcnow()).replace(microsecond=0), home.sandbox.world
@@ -83,7 +87,7 @@ def buy(
     return order_id
 
 
-async def bought(home: House, goods: Mapping[str, int], channel: str = "shopify", **how: object) -> Order:
+async def bought(home: House, goods: Goods, channel: str = "shopify", **how: object) -> Order:
     """The order in the book that comes of buying these (see `buy`)."""
     order_id = buy(home, goods, channel, **how)  # type: ignore[arg-type]
     await pull_channel.fn(channel)

@@ -100,11 +100,11 @@ def living_in(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def with_policy(**changes: Any) -> Iterator[None]:
-    """While the block runs, the seller's thresholds are these; the others stay as they are."""
-    policy = {**settings().policy.model_dump(), **changes}
-    with living_in({"ORDERLOOM_POLICY": json.dumps(policy)}):
-        yield
+def with_policy(**changes: Any) -> Iterator[dict[str, str]]:
+    """While the block runs, the seller's thresholds are these; the others stay. Yields what child processes need."""
+    environment = {"ORDERLOOM_POLICY": json.dumps({**settings().policy.model_dump(), **changes})}
+    with living_in(environment):
+        yield environment
 
 
 _houses = itertools.count(1)
