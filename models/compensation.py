@@ -178,7 +178,7 @@ def _stop(
     reason = (
         f"自动补偿已达上限(每小时 {limits.an_hour} 单,每天 {yuan(limits.fen_a_day)}),本单应退 {yuan(amount)},需要人决定"
     )
-    how = f"批准或驳回:员工页面「补偿」,或部署 compensate-order(订单号 {order.order_no})"
+    how = f"批准或驳回:员工页面「补偿与退款」,或部署 compensate-order(订单号 {order.order_no})"
     hold.place(session, order.id, HOLD, reason, "客服主管", how, actor, now)
     note(session, order.id, EventKind.COMPENSATION_STOPPED, actor, now, fulfilment.id, reason=reason)
 

@@ -50,6 +50,7 @@ class Order(SQLModel, table=True):
         CheckConstraint("total_fen >= 0 AND paid_fen >= 0 AND freight_fen >= 0", name="money_not_negative"),
         CheckConstraint("0 <= refunded_fen AND refunded_fen <= paid_fen", name="no_more_refunded_than_paid"),
         Index("orders_placed", "placed_at"),
+        Index("orders_by_payment", "payment_ref", postgresql_where=text("payment_ref <> ''")),
     )
 
     id: int | None = key()

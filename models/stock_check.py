@@ -18,7 +18,7 @@ from models import compensation, hold
 from models.compensation import Cause, Limits
 from models.fulfilment import Fulfilment, Stage, wake
 from models.order import lock_order
-from models.reservation import held_for, lose, release
+from models.reservation import lose, release
 from models.table import key, moment, reference, words
 from models.timeline import EventKind, note
 from models.wording import local
@@ -262,8 +262,3 @@ def open_checks(session: Session, warehouse: str = "", limit: int = 200) -> list
     if warehouse:
         statement = statement.where(StockCheck.warehouse == warehouse)
     return list(session.exec(statement.order_by(col(StockCheck.due_at)).limit(limit)))
-
-
-def held_now(session: Session, check: StockCheck) -> dict[str, int]:
-    """By SKU: how many the fulfilment is promised, for showing beside the question."""
-    return {r.sku: r.quantity for r in held_for(session, check.fulfilment_id)}

@@ -64,9 +64,7 @@ class World:
     def set_speed(self, speed: float) -> None:
         """From now on so many sandbox seconds pass per real second; what is due later comes that much sooner."""
         now = time.time()
-        self._db.execute(
-            "UPDATE job SET due = ? + (due - ?) * ? WHERE due > ?", (now, now, self.speed / speed, now)
-        )
+        self._db.execute("UPDATE job SET due = ? + (due - ?) * ? WHERE due > ?", (now, now, self.speed / speed, now))
         self.speed = speed
 
     def close(self) -> None:

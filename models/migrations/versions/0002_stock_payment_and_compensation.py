@@ -288,6 +288,9 @@ def upgrade() -> None:
     op.add_column("warehouse", sa.Column("province", sa.String(), server_default="", nullable=False))
     op.alter_column("warehouse", "province", server_default=None)
     op.add_column("warehouse", sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "orders_by_payment", "orders", ["payment_ref"], unique=False, postgresql_where=sa.text("payment_ref <> ''")
+    )
     op.create_check_constraint("no_more_refunded_than_paid", "orders", "0 <= refunded_fen AND refunded_fen <= paid_fen")
     # finished goods and ingredients of one line were promised together before: ingredients are those of recipes
     op.execute(
