@@ -276,13 +276,17 @@ def feed(session: Session, skus: Sequence[str], now: datetime, terms: Terms) -> 
         ),
         {"ids": ids},
     )
+    waiting_skus = sorted({sku for place in waiting for sku in place.skus})
+    free = _free_by_sku(session, waiting_skus)
     alive = {id for (id,) in rows}
-    wanted = {sku for w in waiting if w.fulfilment_id in alive for sku in skus_of(session, w.order_id, w.fulfilment_id)}
+    hopeful = [p for p in waiting if p.fulfilment_id in alive and all(free[sku] > 0 for sku in p.skus)]
+    wanted = {sku for place in hopeful for sku in skus_of(session, place.order_id, place.fulfilment_id)}
     free_everywhere(session, sorted(wanted), lock=True)
-    free = _free_by_sku(session, waiting_skus := sorted({sku for w in waiting for sku in w.skus}))
+    free = _free_by_sku(session, waiting_skus)
+    served = {place.fulfilment_id for place in hopeful}
     fed: list[int] = []
     for place in queue(session, skus):  # again: somebody may have been fed while we waited for the locks
-        if place.fulfilment_id not in alive or any(free[sku] <= 0 for sku in place.skus):
+        if place.fulfilment_id not in served or any(free[sku] <= 0 for sku in place.skus):
             continue
         fulfilment = session.get_one(Fulfilment, place.fulfilment_id, populate_existing=True)
         try:

@@ -1,6 +1,6 @@
 """Expiry: promises that nobody acted on in time go back on the shelf, and their orders begin again.
 
-Only an order that is reserved and not yet approved can lose its promise so: `models.reservation.keep` ends the
+Only an order that is not yet approved can lose its promise so: `models.reservation.keep` ends the
 expiry of all others. Nobody is told and nobody is woken: the order keeps what it waits for, and reserves again when
 that comes.
 """
@@ -22,7 +22,7 @@ ACTOR = "expire-reservations"
 
 _LOCK = text("""
 SELECT id FROM fulfilment
-WHERE stage = 'reserved' AND (claim_until IS NULL OR claim_until <= :now)
+WHERE stage IN ('received', 'reserved') AND (claim_until IS NULL OR claim_until <= :now)
   AND id IN (SELECT fulfilment_id FROM reservation WHERE state = 'held' AND expires_at <= :now)
 ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
@@ -30,7 +30,7 @@ ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 _EXPIRED = text("""
 SELECT f.id, f.order_id, min(r.expires_at) AS expired_at
 FROM fulfilment f JOIN reservation r ON r.fulfilment_id = f.id
-WHERE f.id = ANY(:ids) AND f.stage = 'reserved' AND r.state = 'held' AND r.expires_at <= :now
+WHERE f.id = ANY(:ids) AND f.stage IN ('received', 'reserved') AND r.state = 'held' AND r.expires_at <= :now
 GROUP BY f.id ORDER BY f.id
 """)
 _SKUS = text("SELECT DISTINCT sku FROM reservation WHERE fulfilment_id = ANY(:ids) AND state = 'held'")
@@ -42,7 +42,7 @@ WHERE id = ANY(:ids)
 
 
 def expire_reservations(session: Session, now: datetime, limit: int = 200) -> list[int]:
-    """End the promises held past their time by fulfilments still `reserved` that nobody works on; whose, by id.
+    """End the promises held past their time by fulfilments not yet approved that nobody works on; whose, by id.
 
     All that such a fulfilment was promised is given back and its stage is `received` again; an open stock check is
     withdrawn, an open review stays. At most `limit` at a time. Safe to run at once with itself, with lanes and with

@@ -128,9 +128,9 @@ def _reserve(session: Session, claim: Claim) -> Backorder | ClaimLost | None:
     fulfilment = hold_on(session, claim)
     try:
         used = allocate(session, fulfilment, "reserve-stock", now, terms())
-    except StockShort as short:
+    except StockShort:
         # whatever arrives from here on finds us in the queue: hold these items, and look once more
-        free_everywhere(session, sorted(short.missing), lock=True)
+        free_everywhere(session, skus_of(session, claim.order_id, claim.fulfilment_id), lock=True)
         try:
             used = allocate(session, fulfilment, "reserve-stock", now, terms())
         except StockShort as still:
