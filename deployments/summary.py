@@ -21,7 +21,7 @@ from models.fulfilment import Stage, WaitingOn
 #: Of what the sandbox counts, only messages to staff may arrive twice (nobody can hold WeCom to once).
 AT_LEAST_ONCE = {("wecom", "send")}
 #: What an order may wait for that time alone will not settle.
-FOR_SOMEBODY = (WaitingOn.REVIEW, WaitingOn.CUSTOMER, WaitingOn.PERSON, WaitingOn.BACKORDER)
+FOR_SOMEBODY = (WaitingOn.REVIEW, WaitingOn.CUSTOMER, WaitingOn.PERSON, WaitingOn.BACKORDER, WaitingOn.REFUND)
 #: Orders that may wait at the end of a demo.
 MAY_WAIT = 5
 

@@ -18,7 +18,7 @@ from models import compensation, hold
 from models.compensation import Cause, Limits
 from models.fulfilment import Fulfilment, Stage, wake
 from models.order import lock_order
-from models.reservation import lose, release
+from models.reservation import held_for, lose, release
 from models.table import key, moment, reference, words
 from models.timeline import EventKind, note
 from models.wording import local
@@ -160,9 +160,12 @@ def answer(
     asks_a_person = asked.unanswered in {h.code for h in hold.open_holds(session, asked.order_id)}
     if there and state is CheckState.SILENT and not asks_a_person:
         return False, f"{asked.number} 已超时并按约定放行,这次没有改变任何内容。"
+    held = {r.sku for r in held_for(session, asked.fulfilment_id)}
+    gone = sorted((set(missing) & set(asked.skus) or set(asked.skus)) & held)
+    if not there and not gone:
+        return False, f"{asked.number}(订单 {order.order_no})的原料已经投入生产,这次答复没有改变任何内容。"
     asked.state = (CheckState.THERE if there else CheckState.NOT_THERE).value
     asked.answered_at, asked.answered_by, asked.remark = now, who, remark[:300]
-    gone = sorted(set(missing) & set(asked.skus)) or list(asked.skus)
     asked.missing = [] if there else gone
     session.add(asked)
     session.flush()
@@ -207,6 +210,20 @@ def silence(session: Session, check: StockCheck, now: datetime) -> None:
     note(
         session, check.order_id, EventKind.STOCK_CHECK_ANSWERED, "stock-check", now, check.fulfilment_id,
         check=check.number, there="没有答复", missing=[],
+    )  # fmt: skip
+
+
+def settle_if_used_up(session: Session, fulfilment_id: int, now: datetime) -> None:
+    """Everything that was reserved has gone into production: it was there, and nobody needs to look any more."""
+    check = open_check_of(session, fulfilment_id)
+    if check is None or held_for(session, fulfilment_id):
+        return
+    check.state, check.answered_at, check.answered_by = CheckState.THERE.value, now, "production"
+    session.add(check)
+    session.flush()
+    note(
+        session, check.order_id, EventKind.STOCK_CHECK_ANSWERED, "production", now, fulfilment_id,
+        check=check.number, there="已投入生产", missing=[],
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from models.production import NothingToReworkWith, WorkOrder, WorkState, rework,
 from models.recipe import ingredients
 from models.reservation import Purpose, consume
 from models.settings import settings
+from models.stock_check import settle_if_used_up
 from models.timeline import EventKind, note
 from tasks.outside import platforms
 from tasks.step import outward
@@ -66,6 +67,7 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
     if not to_make or made:
         advance(session, claim, Stage.PRODUCED, now)
         consume(session, claim.fulfilment_id, "production", now, Purpose.INGREDIENT)
+        settle_if_used_up(session, claim.fulfilment_id, now)
         actor = "platform:mes" if works else "stocked"
         note(session, claim.order_id, EventKind.PRODUCED, actor, now, claim.fulfilment_id)
     return works
