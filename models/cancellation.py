@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from models import hold
-from models.compensation import CompensationState, compensation_of
+from models.compensation import CompensationState, compensation_of, no_longer_needed
 from models.fulfilment import Claim, Fulfilment, Stage, advance, announce, fulfilments_of, interrupt
 from models.order import Order, lock_order
 from models.production import WorkState, work_orders_of
@@ -65,6 +65,7 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
     if compensated and made_up is not None:
         made_up.state, made_up.done_at = CompensationState.DONE.value, now
         session.add(made_up)
+    no_longer_needed(session, claim.fulfilment_id, "wind-up", now)
     kind = EventKind.REFUNDED if compensated else EventKind.CANCELLED
     note(session, claim.order_id, kind, "wind-up", now, claim.fulfilment_id, reason=reason)
     return fulfilment

@@ -139,6 +139,8 @@ def request(
         return False, f"{number} 已经发货或了结,不能按缺货补偿:请走退货或手工退款。"
     if order.payment_verified_at is None:
         return False, f"{number} 还没有核实付款,没有钱可退:请取消订单。"
+    if order.cancel_requested_at is not None:
+        return False, f"{number} 已经在取消,款项会一并退回,这次没有改变任何内容。"
     amount = share_of(session, order, fulfilment)
     coupon = coupon_value(amount, limits)
     stopped = False if by_person else over_limit(session, amount, now, limits)
@@ -241,6 +243,19 @@ def decide(session: Session, order_id: int, approve: bool, who: str, now: dateti
     interrupt(session, [row.fulfilment_id for row in stopped], now)
     verdict = "已批准,正在退款" if approve else "已驳回,订单继续等货"
     return True, f"订单 {order.order_no} 的补偿{verdict}。"
+
+
+def no_longer_needed(session: Session, fulfilment_id: int, actor: str, now: datetime) -> None:
+    """The fulfilment ended in another way: what was stopped needs nobody's word any more. Twice: nothing changes."""
+    row = compensation_of(session, fulfilment_id)
+    if row is None or row.state != CompensationState.STOPPED.value:
+        return
+    row.state, row.decided_at, row.decided_by = CompensationState.DECLINED.value, now, actor
+    session.add(row)
+    session.flush()
+    note(session, row.order_id, EventKind.COMPENSATION_DECIDED, actor, now, fulfilment_id, decision="不再需要")
+    if all(other.state != CompensationState.STOPPED.value for other in compensations_of(session, row.order_id)):
+        hold.lift(session, row.order_id, actor, now, [HOLD])
 
 
 def compensation_of(session: Session, fulfilment_id: int) -> Compensation | None:
