@@ -10,12 +10,14 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from models import refund
+from models import hold, refund
 from models.effect import Effect, EffectState
 from models.fulfilment import fulfilments_of, wake
 from models.order import Order, lock_order
 from models.refund import Refund, RefundStep
 from models.wording import yuan
+
+PAID_TWICE = "refunded_twice"
 
 
 def hear_of_refund(
@@ -39,6 +41,8 @@ def hear_of_refund(
         return "unknown"
     session.refresh(found, with_for_update=True)
     if found.state not in refund.OPEN:
+        if found.state == RefundStep.BY_HAND.value and step is RefundStep.PAID:
+            _paid_twice(session, found, f"platform:{keeper}", now)
         return "known"
     if step is RefundStep.PAID and (refunded_fen is None or _is_being_asked_for(session, refund_no)):
         found.look_again_at = now
@@ -49,6 +53,15 @@ def hear_of_refund(
         step = RefundStep.STUCK
         problem = f"应退 {yuan(found.amount_fen)},平台通知退了 {yuan(refunded_fen or 0)}:请在平台后台核对"
     return refund.report(session, refund_no, step, f"platform:{keeper}", now, problem=problem)
+
+
+def _paid_twice(session: Session, found: Refund, actor: str, now: datetime) -> None:
+    """What a person had paid in another way arrived after all: only a person can get one of the two back."""
+    if hold.ever_placed(session, found.order_id, PAID_TWICE):
+        return
+    reason = f"退款 {found.refund_no}({yuan(found.amount_fen)})已线下退给客户,平台又通知原路退款到账:退了两次"
+    how = "与客户联系退回其中一笔,处理后解除"
+    hold.place(session, found.order_id, PAID_TWICE, reason, "财务", how, actor, now, blocking=False)
 
 
 def hear_of_payment(session: Session, keeper: str, payment_ref: str, now: datetime) -> int:

@@ -13,7 +13,7 @@ from models.fulfilment import FulfilmentLine, Stage, carried_by, fulfilments_of,
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order, reveal
 from models.product import Product
-from models.refund import dropped_by_platform
+from models.refund import dropped_by_platform, may_have_been_told
 from models.timeline import EventKind, note
 
 #: Orders that are over on the channel; coming in like this for the first time, they are not ours to ship.
@@ -47,7 +47,9 @@ def follow(
     changed = before != incoming.status.value
     if incoming.status in _ENDED:
         if incoming.status is PlatformStatus.REFUNDED and 0 < order.paid_fen <= order.refunded_fen:
-            return changed  # the echo of our own refund, which is followed by itself
+            if may_have_been_told(session, known.id) < order.paid_fen:  # somebody paid there what it refused us
+                dropped_by_platform(session, known.id, actor, now)
+            return changed  # else the echo of our own refund, which is followed by itself
         request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
         if incoming.status is PlatformStatus.REFUNDED:
             dropped_by_platform(session, known.id, actor, now)

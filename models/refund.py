@@ -13,6 +13,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from models import hold
+from models.effect import EffectState, effects_of
 from models.fulfilment import Fulfilment, Stage, fulfilments_of, wake
 from models.order import Order, lines_of, lock_order
 from models.table import big, key, moment, reference, words
@@ -214,6 +215,8 @@ def report(
         asked.look_again_at = look_again_at
         session.add(asked)
     if asked.state not in OPEN or asked.state == step.value or (not fresh and _falls_back(asked.state, step)):
+        if fresh and asked.state == step.value == RefundStep.STUCK.value:
+            _ask_a_person(session, asked, actor, now)  # somebody released the hold to have it tried again
         session.flush()
         return "known"
     asked.state, asked.problem = step.value, problem[:500]
@@ -222,6 +225,9 @@ def report(
         asked.settled_at, asked.settled_by = now, actor
     if step is not RefundStep.STUCK:
         hold.lift(session, asked.order_id, actor, now, [HOLD])
+        for other in refunds_of(session, asked.order_id):
+            if other.state == RefundStep.STUCK.value:
+                _ask_a_person(session, other, actor, now)
     if step is RefundStep.DROPPED:
         order = session.get_one(Order, asked.order_id)
         order.refunded_fen -= asked.amount_fen
@@ -233,11 +239,15 @@ def report(
         refund_no=refund_no, state=step.value, amount=yuan(asked.amount_fen), problem=problem[:200],
     )  # fmt: skip
     if step is RefundStep.STUCK:
-        how = "用其他方式退给客户,然后在订单页按「已线下退款」;或在平台后台处理,平台显示退款后自动了结"
-        reason = f"退款 {refund_no}({yuan(asked.amount_fen)})退不出去:{problem[:200]}"
-        hold.place(session, asked.order_id, HOLD, reason, "财务", how, actor, now, blocking=False)
+        _ask_a_person(session, asked, actor, now)
     wake(session, [f.id for f in fulfilments_of(session, asked.order_id) if f.id is not None], now)
     return "taken"
+
+
+def _ask_a_person(session: Session, stuck: Refund, actor: str, now: datetime) -> None:
+    how = "用其他方式退给客户,然后在订单页按「已线下退款」;或在平台后台处理,平台显示退款后自动了结"
+    reason = f"退款 {stuck.refund_no}({yuan(stuck.amount_fen)})退不出去:{stuck.problem[:200]}"
+    hold.place(session, stuck.order_id, HOLD, reason, "财务", how, actor, now, blocking=False)
 
 
 def _falls_back(state: str, step: RefundStep) -> bool:
@@ -260,6 +270,18 @@ def dropped_by_platform(session: Session, order_id: int, actor: str, now: dateti
     for refund in refunds_of(session, order_id):
         if refund.state in (RefundStep.DUE.value, RefundStep.STUCK.value):
             report(session, refund.refund_no, RefundStep.DROPPED, actor, now)
+
+
+def may_have_been_told(session: Session, order_id: int) -> int:
+    """How many fen of an order our own refunds have paid back at their keeper, or may have."""
+    begun = (EffectState.CALLING.value, EffectState.UNCLEAR.value, EffectState.DONE.value)
+    told = {effect.key for effect in effects_of(session, order_id) if effect.state in begun}
+    taken = (RefundStep.PROCESSING.value, RefundStep.PAID.value)
+    return sum(
+        refund.amount_fen
+        for refund in refunds_of(session, order_id)
+        if refund.state in taken or f"refund-{refund.refund_no}" in told
+    )
 
 
 def refunds_of(session: Session, order_id: int) -> list[Refund]:
