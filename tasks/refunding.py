@@ -15,6 +15,7 @@ from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import REFUND, EffectBusy
 from models.fulfilment import Claim, hold_on
+from models.intake import PlatformStatus
 from models.order import Order, lines_of
 from models.refund import Refund, RefundStep
 from models.settings import settings
@@ -29,6 +30,13 @@ _STEPS = {
     RefundState.ABNORMAL: RefundStep.STUCK,
     RefundState.CLOSED: RefundStep.STUCK,
 }
+
+
+class NoLongerOwed(Exception):
+    """The refund was settled in another way since it was read: nothing is asked for."""
+
+    def __init__(self, refund_no: str) -> None:
+        super().__init__(f"退款 {refund_no} 已经了结,不再向平台申请。")
 
 
 async def settle_payment(claim: Claim) -> None:
@@ -51,18 +59,21 @@ def _stamp(session: Session, claim: Claim, paid_fen: int, paid_at: datetime | No
 async def pay_back(owed: Refund, claim: Claim | None = None) -> Refund:
     """Carry a refund on: ask for it, or ask what became of it; the refund as it is then. Twice: it is paid once.
 
-    What the keeper refuses reaches a person. Raises `Later`, `Unclear` and `EffectBusy`: try again.
+    What the keeper refuses reaches a person. Raises `Later`, `Unclear` and `EffectBusy`: try again; and `NotConnected`
+    where it cannot be asked about a refund that it has taken.
     """
     if owed.state not in refund.OPEN:
         return owed
-    try:
-        if owed.state != RefundStep.PROCESSING.value:  # what is stuck may move again: the buyer has applied by now
+    if owed.state == RefundStep.PROCESSING.value or owed.refund_id:  # it was taken: only asking tells what came of it
+        await follow_refund(owed)
+    else:
+        try:  # what was refused may be taken by now: the buyer has applied meanwhile
             await ask_for_refund(owed, claim)
-        else:
-            await follow_refund(owed)
-    except (Refused, NotConnected) as error:
-        problem = str(error)
-        await in_transaction(lambda session: _report(session, owed.refund_no, RefundStep.STUCK, "", problem))
+        except NoLongerOwed:
+            pass
+        except (Refused, NotConnected) as error:
+            problem = str(error)
+            await in_transaction(lambda session: _refused(session, owed, problem))
     return await in_transaction(lambda session: session.get_one(Refund, owed.id, populate_existing=True))
 
 
@@ -82,7 +93,7 @@ async def ask_for_refund(owed: Refund, claim: Claim | None) -> None:
         claim,
         REFUND,
         f"refund-{owed.refund_no}",
-        lambda session: keeper.refund_request(_wish(session, owed)),
+        lambda session: keeper.refund_request(_wish_still_owed(session, owed)),
         call,
         lambda session, answer: _answered(session, owed, answer),
         ask=ask,
@@ -96,11 +107,21 @@ async def follow_refund(owed: Refund) -> None:
     """Ask what became of a refund that was taken. Reading only."""
     keeper: Payments = platforms().keeper(owed.keeper)
     wish = await in_transaction(lambda session: _wish(session, owed))
-    answer = await keeper.find_refund(keeper.refund_request(wish))
+    try:
+        answer = await keeper.find_refund(keeper.refund_request(wish))
+    except Refused as error:  # that it will not say is no answer: whoever took it for one would pay once more
+        raise Unclear(error.platform, error.code, f"问不到退款 {owed.refund_no} 的结果:{error.message}") from error
     if answer is not None:
         await in_transaction(lambda session: _answered(session, owed, _kept(answer)))
     else:
-        await in_transaction(lambda session: _report(session, owed.refund_no, RefundStep.PROCESSING, "", ""))
+        await in_transaction(lambda session: _not_shown(session, owed))
+
+
+def _wish_still_owed(session: Session, owed: Refund) -> RefundWish:
+    """The wish, in the transaction of the intent: since `owed` was read, a person may have paid it. `NoLongerOwed`."""
+    if session.get_one(Refund, owed.id, populate_existing=True).state not in refund.OPEN:
+        raise NoLongerOwed(owed.refund_no)
+    return _wish(session, owed)
 
 
 def _wish(session: Session, owed: Refund) -> RefundWish:
@@ -142,6 +163,19 @@ def _answered(session: Session, owed: Refund, answer: dict[str, Any] | None) -> 
     _report(session, owed.refund_no, step, answer["refund_id"], problem)
 
 
+def _refused(session: Session, owed: Refund, problem: str) -> None:
+    """Nothing was paid, and a person has to; unless the platform has paid all of it back itself."""
+    elsewhere = session.get_one(Order, owed.order_id).platform_status == PlatformStatus.REFUNDED.value
+    _report(session, owed.refund_no, RefundStep.DROPPED if elsewhere else RefundStep.STUCK, "", problem)
+
+
+def _not_shown(session: Session, owed: Refund) -> None:
+    """It knows nothing of what it took: asked again later, and what is stuck stays stuck."""
+    now = utcnow()
+    again = refund.look_again(settings().policy.refund_look_again_minutes, now)
+    refund.report(session, owed.refund_no, RefundStep.PROCESSING, "refund", now, look_again_at=again)
+
+
 def _report(session: Session, refund_no: str, step: RefundStep, refund_id: str, problem: str) -> None:
     now = utcnow()
     again = refund.look_again(settings().policy.refund_look_again_minutes, now)
@@ -154,10 +188,16 @@ async def follow_refunds() -> dict[str, int]:
     """Carry on every refund that is due and nobody is working on; how many came to which state."""
     owed = await in_transaction(lambda session: refund.refunds_to_follow(session, utcnow()))
     counts: dict[str, int] = {}
+    unforeseen: list[Exception] = []
     for one in owed:
         try:
             state = (await pay_back(one)).state
-        except (Later, Unclear, EffectBusy):
+        except (Later, Unclear, EffectBusy, NotConnected):
             state = "later"
+        except Exception as error:  # one bad refund must not stop those behind it
+            unforeseen.append(error)
+            continue
         counts[state] = counts.get(state, 0) + 1
+    if unforeseen:
+        raise ExceptionGroup("有退款出了意料之外的错,其他的已照常跟进", unforeseen)
     return counts
