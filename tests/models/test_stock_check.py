@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
+from models.allocation import allocate
 from models.compensation import compensation_of
 from models.reservation import consume
-from models.stock_check import CheckState, answer, latest_check, settle_if_used_up
+from models.stock_check import CheckState, answer, latest_check, open_check, settle_if_used_up
 from tests.models.build import NOW
-from tests.models.stockroom import SZ, id_of, limits, open_stockroom, reserved
+from tests.models.stockroom import SZ, TERMS, id_of, limits, open_stockroom, part_of
+
+
+def asked_about(session: Session) -> int:
+    """The id of a fulfilment that is promised four A, with an open check."""
+    open_stockroom(session, {SZ: {"A": 5}})
+    part = part_of(session, "1", {"A": 4}, paid=0)
+    allocate(session, part, "test", NOW, TERMS)
+    open_check(session, part, ["A"], 5, NOW)
+    return id_of(part)
 
 
 def test_what_was_used_up_is_not_missing(session: Session) -> None:
-    open_stockroom(session, {SZ: {"A": 5}})
-    part = id_of(reserved(session, "1", {"A": 4}, paid=0))
+    part = asked_about(session)
     check = latest_check(session, part)
     assert check is not None and check.id is not None
     consume(session, part, "production", NOW)
@@ -30,8 +39,7 @@ def test_what_was_used_up_is_not_missing(session: Session) -> None:
 
 
 def test_what_is_still_to_be_packed_is_still_asked_for(session: Session) -> None:
-    open_stockroom(session, {SZ: {"A": 5}})
-    part = id_of(reserved(session, "1", {"A": 4}, paid=0))
+    part = asked_about(session)
 
     settle_if_used_up(session, part, NOW)
 
