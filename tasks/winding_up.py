@@ -65,7 +65,7 @@ async def wind_up_if_over(claim: Claim) -> None:
         if owed.state == RefundStep.STUCK.value:
             raise _wait_for(owed)
     given = await give_coupon(claim) if ending.compensates else None
-    if owed is not None:
+    if owed is not None or given is not None:
         await tell_of_refund(claim, ending, owed, given)
     if owed is not None and owed.state in refund.OPEN:
         raise _wait_for(owed)
@@ -141,7 +141,7 @@ async def make_coupon(claim: Claim, given: Coupon, desk: CouponDesk) -> None:
     await tell_once(
         claim,
         COUPON,
-        f"coupon-{given.code}",
+        f"coupon-{claim.fulfilment_no}",
         lambda _: desk.coupon_request(wish),
         desk.make_coupon,
         settle,
@@ -149,9 +149,11 @@ async def make_coupon(claim: Claim, given: Coupon, desk: CouponDesk) -> None:
     )
 
 
-async def tell_of_refund(claim: Claim, ending: Ending, owed: Refund, given: Coupon | None) -> None:
-    """Tell the customer what comes back, and the coupon's code. Twice: one message."""
-    words = {"order_no": claim.order_no, "amount": yuan(owed.amount_fen)}
+async def tell_of_refund(claim: Claim, ending: Ending, owed: Refund | None, given: Coupon | None) -> None:
+    """Tell the customer what comes back (of us, or of the platform), and the coupon's code. Twice: one message."""
+    made_up = await in_transaction(lambda session: compensation_of(session, claim.fulfilment_id))
+    foreseen = made_up.refund_fen if made_up is not None else 0
+    words = {"order_no": claim.order_no, "amount": yuan(owed.amount_fen if owed is not None else foreseen)}
     if ending.compensates and given is not None:
         words |= {"coupon": given.code, "value": yuan(given.value_fen), "until": f"{given.ends_at:%Y-%m-%d}"}
     node = Node.COMPENSATED if ending.compensates and given is not None else Node.CANCELLED

@@ -50,15 +50,46 @@ CHECKS = {
 
 _OUTSIDE = {"mes": "工厂", "carrier": "快递", "alipay": "支付宝", "wechat_pay": "微信支付"}
 
+#: Our own steps, as people call them.
+_STEPS = {
+    "verify-payment": "核实付款",
+    "match-recipe": "匹配配方",
+    "reserve-stock": "预留库存",
+    "feed-backorders": "到货分配",
+    "expire-reservations": "预留到期",
+    "stock-check": "库存核对",
+    "review": "送审",
+    "straight-through": "自动放行",
+    "release": "下发生产",
+    "production": "生产",
+    "stocked": "现货",
+    "rework": "返工",
+    "create-waybill": "出运单",
+    "tell-channel": "回传发货",
+    "ship": "发货",
+    "notify-customer": "通知客户",
+    "notify": "通知客户",
+    "after-sales": "售后期",
+    "wind-up": "了结订单",
+    "cancel": "取消",
+    "refund": "退款",
+    "fulfil-order": "履约",
+}
+
+
+def node(name: str) -> str:
+    """The moment that a customer was told of."""
+    return explain_words.NODES.get(name, (name, name))[0]
+
 
 def actor(name: str) -> str:
-    """Who did it: a person or a step by name; a platform, the customer, or somebody in the warehouse in words."""
+    """Who did it: a person by name; a step, a platform, the customer, or somebody in the warehouse in words."""
     kind, named, rest = name.partition(":")
     if kind == "warehouse":
         return f"仓库 {rest}".strip()
     if name == "customer":
         return "客户"
-    return keeper(rest) if named and kind == "platform" else name
+    return keeper(rest) if named and kind == "platform" else _STEPS.get(name, name)
 
 
 def keeper(name: str) -> str:
