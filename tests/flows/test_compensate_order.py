@@ -192,6 +192,22 @@ async def test_the_sum_of_a_day_stops_it_too(home: House, prefect_server: Runnin
     assert check_of(order).state == "not_there"
 
 
+async def test_the_coupon_reaches_a_customer_whose_money_the_platform_gave_back_itself(
+    home: House, prefect_server: RunningServer
+) -> None:
+    order = await placed(home, gateway="alipay")
+    await carry(order)
+    says(order, there=False)
+    # when the platform pays back before we do
+    elsewhere = text("UPDATE orders SET platform_status = 'refunded' WHERE id = :id")
+    transact(lambda session: session.connection().execute(elsewhere, {"id": order.id}))
+    await ended(order)
+    # then we pay nothing, and the coupon is told once
+    assert transact(lambda session: refunds_of(session, order.id or 0)) == []
+    assert len(transact(lambda session: coupon.coupons_of(session, order.id or 0))) == 1
+    assert home.effects("aliyun", "SendSms").get(f"{order.order_no}-1-compensated") == 1
+
+
 async def test_an_unknown_order_says_what_to_check(home: House, prefect_server: RunningServer) -> None:
     with pytest.raises(OrderUnknown, match="没有订单 SH-0"):
         await compensate_order("SH-0", **WHO)
