@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session
 
 from models import faults
 from models.settings import settings
 
 Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 
 #: Threads that do database work for the event loops of this process, and connections for them.
 THREADS = 16
@@ -77,8 +79,8 @@ def transact(work: Callable[[Session], Result]) -> Result:
             session.commit()
             faults.point("committed")
             after = session.info.pop(AFTER, {})
-        for follow_up in after.values():
-            transact(follow_up)
+        for name, follow_up in after.items():
+            _try(name, follow_up)
         return result
     except OperationalError as error:
         if error.connection_invalidated:
@@ -89,6 +91,14 @@ def transact(work: Callable[[Session], Result]) -> Result:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="database")
+
+
+def _try(name: str, follow_up: Callable[[Session], object]) -> None:
+    """What came before is committed: that this did not work out must not look as if that had not."""
+    try:
+        transact(follow_up)
+    except DBAPIError as error:
+        log.warning("%s: left until it is looked at by itself (%s)", name, type(error).__name__)
 
 
 def afterwards(session: Session, name: str, work: Callable[[Session], object]) -> None:

@@ -21,10 +21,10 @@ from models.backorder import (
     wait_for,
     wake_first,
 )
-from models.database import transact
+from models.database import afterwards, transact
 from models.fulfilment import Fulfilment, Stage
 from models.settings import settings
-from models.stock import StockShort, adjust, receive
+from models.stock import StockShort, adjust, free, receive
 from tests.models.build import NOW, engine_of
 from tests.models.stockroom import (
     SH,
@@ -237,3 +237,23 @@ def test_feeding_at_once_gives_nothing_twice(database_url: str) -> None:
             assert_accounts_agree(session)
             assert [place.fulfilment_id for place in queue(session, ["A", "B"])] == sorted(set(parts) - set(fed))
             assert shelf(session, SZ, "B") == (2, 2)
+
+
+def test_what_follows_a_commit_and_fails_does_not_undo_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # given goods that arrive, and a look at the queue that the database refuses
+    monkeypatch.setenv("ORDERLOOM_DATABASE_URL", database_url)
+    settings.cache_clear()
+    transact(lambda session: open_stockroom(session, {SZ: {"A": 1}}))
+
+    def arrive(session: Session) -> str:
+        receive(session, SZ, "A", 4, "到货", "test", NOW)
+        afterwards(session, "look", lambda after: after.connection().execute(text("SELECT 1 / 0")))
+        return "received"
+
+    assert transact(arrive) == "received"
+
+    assert transact(lambda session: free(session, SZ, "A")) == 5
+    assert "left until it is looked at by itself" in caplog.text
+    settings.cache_clear()
