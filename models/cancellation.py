@@ -48,6 +48,7 @@ def request_cancellation(session: Session, order: Order, reason: str, actor: str
         )
     for fulfilment in stoppable:
         withdraw(session, _id(fulfilment))
+        no_longer_needed(session, _id(fulfilment), actor, now)
     interrupt(session, [_id(f) for f in stoppable + gone], now)
     if gone and not stoppable:
         return f"订单 {order.order_no} 已经发货,取消请求已记录,需要人工拦截。"
@@ -65,7 +66,6 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
     if compensated and made_up is not None:
         made_up.state, made_up.done_at = CompensationState.DONE.value, now
         session.add(made_up)
-    no_longer_needed(session, claim.fulfilment_id, "wind-up", now)
     kind = EventKind.REFUNDED if compensated else EventKind.CANCELLED
     note(session, claim.order_id, kind, "wind-up", now, claim.fulfilment_id, reason=reason)
     return fulfilment

@@ -246,7 +246,7 @@ def decide(session: Session, order_id: int, approve: bool, who: str, now: dateti
 
 
 def no_longer_needed(session: Session, fulfilment_id: int, actor: str, now: datetime) -> None:
-    """The fulfilment ended in another way: what was stopped needs nobody's word any more. Twice: nothing changes."""
+    """The fulfilment ends in another way: what was stopped needs nobody's word any more. Twice: nothing changes."""
     row = compensation_of(session, fulfilment_id)
     if row is None or row.state != CompensationState.STOPPED.value:
         return

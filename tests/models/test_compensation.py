@@ -7,13 +7,13 @@ from dataclasses import replace
 from sqlmodel import Session
 
 from models import compensation
-from models.cancellation import finish, request_cancellation
+from models.cancellation import request_cancellation
 from models.compensation import Cause, CompensationState, Limits
 from models.fulfilment import Stage, fulfilments_of
 from models.hold import open_holds
 from models.order import Order
 from models.settings import PolicySettings
-from tests.models.build import NOW, claimed, incoming, open_shop, taken, walk
+from tests.models.build import NOW, incoming, open_shop, taken, walk
 
 LIMITS = Limits.of(PolicySettings())
 
@@ -33,7 +33,6 @@ def test_a_compensation_that_waits_for_a_person_is_over_with_its_cancelled_order
     (part,) = fulfilments_of(session, order_id)
     compensation.request(session, part, Cause.NOT_THERE, "查无货", "warehouse", NOW, replace(LIMITS, an_hour=0))
     request_cancellation(session, order, "不要了", "customer", NOW)
-    finish(session, claimed(session, order), False, "不要了", NOW)
     # then nobody is asked any more, and approving pays nothing and does not say that it does
     assert open_holds(session, order_id) == []
     taken_, sentence = compensation.decide(session, order_id, True, "主管", NOW)
