@@ -14,15 +14,16 @@ from models import refund
 from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import REFUND, EffectBusy
-from models.fulfilment import Claim, hold_on
+from models.fulfilment import Claim, WaitingOn, hold_on
 from models.intake import PlatformStatus
 from models.order import Order, lines_of
 from models.refund import Refund, RefundStep
 from models.settings import settings
 from tasks.outside import platforms
-from tasks.payment import ask_payment
+from tasks.payment import UNPAID_LOOK_AGAIN, ask_payment
 from tasks.step import outward
 from tasks.telling import tell_once
+from tasks.working import MustWait
 
 _STEPS = {
     RefundState.PROCESSING: RefundStep.PROCESSING,
@@ -40,10 +41,15 @@ class NoLongerOwed(Exception):
 
 
 async def settle_payment(claim: Claim) -> None:
-    """Know what was really paid before anything is paid back. Twice: it is known, nothing is asked."""
+    """Know what was really paid before anything is paid back. Twice: it is known, nothing is asked.
+
+    Money that the channel has seen and its keeper has not yet may still come: it is waited for, so that it goes back.
+    """
     order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
     if order.payment_verified_at is None and order.paid_fen > 0:
         record = await ask_payment(order)
+        if record.state is PaymentState.PENDING:
+            raise MustWait(WaitingOn.PAYMENT, "渠道显示已付款,收款方还查不到,到账后退还", utcnow() + UNPAID_LOOK_AGAIN)
         if record.state in (PaymentState.PAID, PaymentState.PART_REFUNDED):
             await in_transaction(lambda session: _stamp(session, claim, record.paid_fen, record.paid_at))
 

@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from flows.cancel_order import cancel_order
+from integrations.payments import PaymentRecord, PaymentState, Trade
+from integrations.payments.alipay import Alipay
 from integrations.sandbox.douyin_after_sales import apply_for_refund
 from models.database import transact, utcnow
 from models.fulfilment import Stage, WaitingOn
@@ -17,6 +19,7 @@ from models.order import OrderUnknown
 from models.production import WorkState
 from models.review import CaseState
 from tests.carrying import carry, case_of, ended, holds, placed, reported, until
+from tests.e2e.money_back import given_back
 from tests.e2e.told_once import assert_cancelled_before_it_left, assert_shipped_once, events, work_orders
 from tests.house import House
 from tests.orders import Kind, fulfilment_of
@@ -51,6 +54,26 @@ async def test_an_unpaid_order_owes_no_refund(home: House, prefect_server: Runni
     await ended(order)
     assert_cancelled_before_it_left(home, order)
     assert await holds(order) == []
+
+
+async def test_money_that_its_keeper_sees_later_than_the_channel_goes_back_all_the_same(
+    home: House, prefect_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given an order that is paid on its channel, and whose keeper does not know of it yet
+    order = await placed(home, gateway="alipay")
+
+    async def not_yet(self: Alipay, trade: Trade) -> PaymentRecord:
+        return PaymentRecord(PaymentState.PENDING, 0, "CNY", None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Alipay, "payment", not_yet)
+        # when it is cancelled
+        await cancel_order(order.order_no, **WHO, return_state=True)
+    # then it is not over before the money is back
+    assert not Stage(fulfilment_of(order).stage).final
+    await ended(order)
+    assert_cancelled_before_it_left(home, order)
+    assert given_back(home, order) == order.paid_fen
 
 
 async def test_with_stock_reserved_and_under_review(home: House, prefect_server: RunningServer) -> None:
