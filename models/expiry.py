@@ -1,8 +1,8 @@
 """Expiry: promises that nobody acted on in time go back on the shelf, and their orders begin again.
 
-Only an order that is not yet approved can lose its promise so: `models.reservation.keep` ends the
-expiry of all others. Nobody is told and nobody is woken: the order keeps what it waits for, and reserves again when
-that comes.
+Only an order that is not yet approved can lose its promise so: `models.reservation.keep` ends the expiry of all
+others, and what is promised again beside something kept stays too. Nobody is told and nobody is woken: the order
+keeps what it waits for, and reserves again when that comes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _LOCK = text("""
 SELECT id FROM fulfilment
 WHERE stage IN ('received', 'reserved') AND (claim_until IS NULL OR claim_until <= :now)
   AND id IN (SELECT fulfilment_id FROM reservation WHERE state = 'held' AND expires_at <= :now)
+  AND NOT EXISTS (SELECT 1 FROM reservation kept
+    WHERE kept.fulfilment_id = fulfilment.id AND kept.state = 'held' AND kept.expires_at IS NULL)
 ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 # asked again under the lock: it may have been given back and promised afresh between the look and the lock

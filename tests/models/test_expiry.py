@@ -13,7 +13,7 @@ from models import expiry
 from models.allocation import allocate
 from models.expiry import expire_reservations
 from models.fulfilment import Claim, ClaimLost, Fulfilment, Stage, WaitingOn, advance, hold_on, park
-from models.reservation import keep
+from models.reservation import keep, release
 from models.review import CaseState, latest_case, open_case
 from models.stock_check import CheckState, answer, latest_check, open_check
 from tests.models.build import NOW, claimed, engine_of
@@ -227,3 +227,20 @@ def test_it_races_with_lanes_with_itself_and_with_new_orders(database_url: str) 
 def _allocate(id: int, session: Session) -> list[str]:
     part = session.get_one(Fulfilment, id, with_for_update=True)
     return allocate(session, part, "test", OVER, TERMS)
+
+
+def test_what_somebody_acts_on_keeps_all_of_it_also_what_was_promised_again(session: Session) -> None:
+    # given a fulfilment in production, of whose goods a count took one and a receipt gave it back
+    open_stockroom(session, {SZ: {"A": 9, "B": 9}})
+    order = order_for(session, "1", {"A": 2, "B": 1})
+    claim = claimed(session, order)
+    (part,) = parts_of(session, order)
+    allocate(session, part, "test", NOW, TERMS)
+    keep(session, id_of(part))
+    release(session, id_of(part), "test", NOW, "盘点", ["A"])
+    allocate(session, part, "feed-backorders", NOW, TERMS)
+    park(session, claim, WaitingOn.PERSON, "等人", OVER + timedelta(hours=1), now=NOW)
+    # when the new promise is past its time
+    assert expire_reservations(session, OVER) == []
+    # then nothing that production goes by is given to others
+    assert (shelf(session, SZ, "A"), shelf(session, SZ, "B")) == ((9, 2), (9, 1))
