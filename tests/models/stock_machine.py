@@ -205,7 +205,7 @@ class Stock(RuleBasedStateMachine):
     @rule(hours=st.sampled_from([1, 30, 73]))
     def expire(self, hours: int) -> None:
         self.now += timedelta(hours=hours)
-        due = [p for p in self.account.all() if p.held and p.stage == "reserved" and p.expires]
+        due = [p for p in self.account.all() if p.held and p.stage in ("received", "reserved") and p.expires]
         due = [p for p in due if p.expires and p.expires <= self.now]
         with session_on(self.connection) as session:
             expired = expiry.expire_reservations(session, self.now)
