@@ -18,6 +18,7 @@ from models.backorder import (
     leave_queue,
     wait_for,
 )
+from models.cancellation import request_cancellation
 from models.compensation import Cause, CompensationState, Limits
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Fulfilment, Stage, WaitingOn, advance, hold_on
@@ -25,6 +26,7 @@ from models.notification import Node
 from models.order import Order
 from models.pool import when_short
 from models.recipe import NoRecipe, ProfileIncomplete, choose, read_profile, recipes
+from models.review import Verdict, latest_case
 from models.settings import settings
 from models.stock import StockShort, free_everywhere
 from models.stock_check import open_check
@@ -152,6 +154,13 @@ def _is_short(
     session: Session, claim: Claim, fulfilment: Fulfilment, short: StockShort, now: datetime
 ) -> Backorder | ClaimLost:
     policy = settings().policy
+    order = session.get_one(Order, claim.order_id)
+    case = latest_case(session, claim.fulfilment_id)
+    if (
+        case is not None and case.verdict == Verdict.REJECT.value
+    ):  # decided while its goods were gone
+        request_cancellation(session, order, f"审核未通过:{case.note or '见审核记录'}", case.reviewer, now)
+        return ClaimLost("审核未通过,转入取消流程")
     known = compensation.compensation_of(session, claim.fulfilment_id)
     declined = known is not None and known.state == CompensationState.DECLINED.value
     if when_short(session, sorted(short.missing), policy.when_short) == "compensate" and not declined:
@@ -159,7 +168,6 @@ def _is_short(
             session, fulfilment, Cause.OUT_OF_STOCK, str(short), "reserve-stock", now, Limits.of(policy)
         )
         return ClaimLost(f"库存不足,转入补偿:{short}")
-    order = session.get_one(Order, claim.order_id)
     lacking = {sku: want - have for sku, (want, have) in short.missing.items()}
     day = expected_date(session, lacking, now, policy.backorder_days)
     if wait_for(session, claim.fulfilment_id, claim.order_id, sorted(short.missing), _paid_at(order), day, now):

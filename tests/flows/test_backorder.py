@@ -11,15 +11,20 @@ from sqlmodel import Session, select
 
 from flows.cancel_order import cancel_order
 from integrations import http
+from models import counting, review
 from models.backorder import PACKING, Backorder, ExpectedReceipt
+from models.compensation import Limits
 from models.database import transact, utcnow
 from models.fulfilment import Stage, WaitingOn
 from models.order import Order
 from models.refund import refunds_of
+from models.review import Verdict
+from models.settings import settings
 from models.wording import TZ
 from tests.buying import arrive, bought, shelve_goods
-from tests.carrying import carry, ended
+from tests.carrying import carry, case_of, deploy_reviews, ended
 from tests.database import TemporaryServer
+from tests.e2e.money_back import given_back
 from tests.e2e.told_once import (
     assert_cancelled_before_it_left,
     assert_compensated_once,
@@ -178,3 +183,23 @@ def _link(home: House, order: Order) -> str:
 
 def _queue_of(session: Session, order: Order) -> list[Backorder]:
     return list(session.exec(select(Backorder).where(Backorder.order_id == order.id, Backorder.state == "waiting")))
+
+
+async def test_an_order_rejected_while_its_goods_are_gone_is_cancelled_and_waits_for_none(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given an order under review, whose goods a count takes away
+    await deploy_reviews()
+    shelve_goods({"WH-EAST": {"COSTLY-1": 8}})
+    order = await bought(home, {"COSTLY-1": 8}, gateway="alipay")
+    assert (await carry(order)).name == "等待营养师审核"
+    limits = Limits.of(settings().policy)
+    transact(lambda s: counting.count(s, "WH-EAST", "COSTLY-1", 1, "盘点", "李强", utcnow(), limits))
+    assert (await carry(order)).name == "等待到货"
+    # when the reviewer rejects it
+    case = await case_of(order)
+    transact(lambda s: review.decide(s, case.id or 0, Verdict.REJECT, "王敏", "不行", utcnow()))
+    await ended(order)
+    # then the money is back, long before goods arrive
+    assert fulfilment_of(order).stage == Stage.CANCELLED.value
+    assert given_back(home, order) == order.paid_fen
