@@ -123,8 +123,8 @@ def test_kills_while_cancelled_orders_are_paid_back_pay_back_once(home: House, w
 
 
 def test_killed_again_and_again_after_any_transaction_it_is_paid_back_once(home: House, workers: KillWorkers) -> None:
-    # given orders of every keeper of money whose goods are not there, one of them made to order
-    orders = _waiting_for_the_warehouse(home, workers, *KEEPERS, kinds={"shopify": Kind.MADE})
+    # given orders of every keeper of money whose goods are not there
+    orders = _waiting_for_the_warehouse(home, workers, *KEEPERS)
     for order in orders:
         says(order, there=False)
     _apply(home, orders)
@@ -167,14 +167,12 @@ def test_a_portal_that_dies_over_an_answer_has_taken_all_of_it_or_nothing(
     assert_compensated_once(home, order)
 
 
-def _waiting_for_the_warehouse(
-    home: House, workers: KillWorkers, *keepers: str, kinds: dict[str, Kind] | None = None
-) -> list[Order]:
+def _waiting_for_the_warehouse(home: House, workers: KillWorkers, *keepers: str) -> list[Order]:
     """An order for each of these keepers of money, which is stopped by nothing but its stock check."""
     ids = []
     for keeper in keepers:
         channel, gateway = KEEPERS[keeper]
-        ids += place(home, (kinds or {}).get(keeper, Kind.STOCKED), channel, gateway=gateway)
+        ids += place(home, Kind.STOCKED, channel, gateway=gateway)
     assert workers.run(home.environment) == 0
     orders = entered(ids)
     assert [fulfilment_of(order).waiting_on for order in orders] == [WaitingOn.STOCK_CHECK.value] * len(keepers)

@@ -10,7 +10,7 @@ from integrations.sandbox import warehouse
 from models import hold
 from models.database import in_transaction, transact, utcnow
 from models.fulfilment import Stage, WaitingOn
-from models.order import Order
+from models.order import Order, lines_of
 from models.production import WorkState
 from models.refund import refunds_of
 from models.stock_check import CheckState
@@ -158,8 +158,8 @@ async def test_not_there_may_still_follow_there_until_the_parcel_has_left(
 async def test_production_goes_on_beside_the_check_but_the_parcel_waits(
     home: House, prefect_server: RunningServer
 ) -> None:
-    # given an order that is to be made, and a warehouse that has not answered yet
-    order = await placed(home, Kind.MADE)
+    # given an order of which a part is to be made, and a warehouse that has not answered yet
+    order = await _to_be_made(home, with_goods=True)
     assert (await carry(order)).name == "等待生产完成"
     assert check_of(order).state == CheckState.OPEN.value
     # when it is made before the check is over
@@ -172,21 +172,43 @@ async def test_production_goes_on_beside_the_check_but_the_parcel_waits(
     assert_shipped_once(home, [order])
 
 
-async def test_what_was_made_of_what_is_not_there_is_taken_off_the_shelf_once(
+async def test_what_has_gone_into_production_was_there(home: House, prefect_server: RunningServer) -> None:
+    # given an order of which all is to be made
+    order = await _to_be_made(home, with_goods=False)
+    assert (await carry(order)).name == "等待生产完成"
+    # when it is made before anybody has answered
+    await reported(order, WorkState.COMPLETED)
+    assert (await carry(order)).name == "已发货"
+    # then nobody needs to look any more
+    assert (check_of(order).state, check_of(order).answered_by) == (CheckState.THERE.value, "production")
+    assert_shipped_once(home, [order])
+
+
+async def test_goods_that_are_not_there_beside_what_was_made_are_paid_back_and_counted_once(
     home: House, prefect_server: RunningServer
 ) -> None:
-    # given an order that was made already
-    order = await placed(home, Kind.MADE, gateway="alipay")
+    # given an order of which a part was made already
+    order = await _to_be_made(home, with_goods=True)
     await carry(order)
     promised = balance(order)
     await reported(order, WorkState.COMPLETED)
-    await carry(order)
-    # when the warehouse says that it is not there
+    assert (await carry(order)).name == WAITS
+    # when the warehouse says that the rest is not there
     assert says(order, there=False)[0] is True
     await ended(order)
-    # then its ingredients are gone once
+    # then the goods are off the ledger, and so is what the rest was made of, each once
     assert balance(order) == {sku: (-quantity, 0) for sku, (_, quantity) in promised.items()}
     assert_compensated_once(home, order)
+
+
+async def _to_be_made(home: House, *, with_goods: bool) -> Order:
+    """The next order with something to be made, and with goods from the shelf beside it or not."""
+    for _ in range(40):
+        order = await placed(home, Kind.MADE, gateway="alipay")
+        made = [line.made_to_order for line in transact(lambda session, id=order.id: lines_of(session, id or 0))]  # type: ignore[misc]
+        if all(made) is not with_goods:
+            return order
+    raise LookupError("no such basket in the history")
 
 
 def _nothing_left(home: House, order: Order) -> None:

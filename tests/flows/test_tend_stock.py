@@ -36,7 +36,9 @@ def _asking(database_server: TemporaryServer, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture
 def home(_asking: House) -> Iterator[House]:
-    """A house in which the warehouse is asked about everything, and answers when the test says so."""
+    """A house in which the warehouse is asked about everything, has heard of it all, and answers when told to."""
+    _run("UPDATE stock_check SET announced_at = now() WHERE announced_at IS NULL")
+    _run("UPDATE warehouse SET asked_at = NULL")
     yield _asking
     _asking.sandbox.world.clear_faults()
 
