@@ -15,6 +15,7 @@ from sqlalchemy import func, text
 from sqlmodel import Session, select
 
 from models.backorder import BackorderState, leave_queue, queue
+from models.effect import is_known_outside
 from models.fulfilment import Fulfilment, FulfilmentLine, announce, carried_by, wake
 from models.order import Contact, Order, OrderLine, lines_of
 from models.pool import in_buffer
@@ -94,7 +95,7 @@ def allocate(session: Session, fulfilment: Fulfilment, actor: str, now: datetime
     assert fulfilment.id is not None
     needs = needs_of(session, fulfilment.order_id, fulfilment.id)
     until = now + terms.reservation_lasts
-    if _is_promised(session, fulfilment.id):  # something is packed or made there already: it stays there
+    if _is_bound(session, fulfilment):  # something is packed or made there already: it stays there
         return _promise(session, fulfilment, fulfilment.warehouse, needs, actor, now, until, terms)
     contact = session.get_one(Contact, session.get_one(Order, fulfilment.order_id).contact_id)
     near = nearest_first(session, contact.province)
@@ -170,11 +171,15 @@ def _take(free: Free, warehouse: str, total: Counter[str]) -> None:
         free[warehouse, sku] = free.get((warehouse, sku), 0) - quantity
 
 
-def _is_promised(session: Session, fulfilment_id: int) -> bool:
-    statement = select(Reservation.id).where(
-        Reservation.fulfilment_id == fulfilment_id, Reservation.state != ReservationState.RELEASED.value
+def _is_bound(session: Session, fulfilment: Fulfilment) -> bool:
+    """Whether it belongs to its warehouse: something is promised there, or factory or carrier know of it."""
+    assert fulfilment.id is not None
+    promised = select(Reservation.id).where(
+        Reservation.fulfilment_id == fulfilment.id, Reservation.state != ReservationState.RELEASED.value
     )
-    return session.exec(statement).first() is not None
+    if session.exec(promised).first() is not None:
+        return True
+    return is_known_outside(session, fulfilment.order_id, fulfilment.id)
 
 
 def _promise(

@@ -12,6 +12,7 @@ from sqlmodel import Session
 from models import compensation
 from models.backorder import expected_date, wait_for
 from models.compensation import Cause, Limits
+from models.effect import is_known_outside
 from models.fulfilment import Fulfilment, Stage, interrupt
 from models.order import Order
 from models.pool import when_short
@@ -143,7 +144,7 @@ def _give_back(session: Session, held: _Held, warehouse: str, sku: str, actor: s
     """End the promise of one order. Nothing made or packed for it yet, it may start afresh in another warehouse."""
     fulfilment = session.get_one(Fulfilment, held.fulfilment_id, populate_existing=True)
     why = _why(warehouse, sku)
-    release(session, held.fulfilment_id, actor, now, why, _to_release(session, held.fulfilment_id, sku))
+    release(session, held.fulfilment_id, actor, now, why, _to_release(session, held.order_id, held.fulfilment_id, sku))
     if Stage(fulfilment.stage).reached(Stage.RESERVED):
         fulfilment.stage, fulfilment.stage_since = Stage.RECEIVED.value, now
     session.add(fulfilment)
@@ -175,13 +176,9 @@ def _why(warehouse: str, sku: str) -> str:
     return f"{warehouse} 盘点少了 {sku}"
 
 
-def _to_release(session: Session, fulfilment_id: int, sku: str) -> Sequence[str] | None:
+def _to_release(session: Session, order_id: int, fulfilment_id: int, sku: str) -> Sequence[str] | None:
     """Only this SKU once something was made or packed for the order; else all, so that another warehouse may do."""
-    told = session.connection().execute(
-        text("SELECT 1 FROM effect WHERE fulfilment_id = :id AND kind IN ('waybill', 'production_release') LIMIT 1"),
-        {"id": fulfilment_id},
-    )
-    return [sku] if told.first() else None
+    return [sku] if is_known_outside(session, order_id, fulfilment_id) else None
 
 
 def would_lose(session: Session, warehouse: str, sku: str, counted: int) -> list[int]:

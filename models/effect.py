@@ -240,6 +240,18 @@ def effects_of(session: Session, order_id: int) -> list[Effect]:
     return list(session.exec(select(Effect).where(Effect.order_id == order_id).order_by(Effect.id)))  # type: ignore[arg-type]
 
 
+def is_known_outside(session: Session, order_id: int, fulfilment_id: int) -> bool:
+    """Whether factory or carrier have been told of this fulfilment, or may have been: it stays where it is."""
+    row = session.connection().execute(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM effect WHERE order_id = :order AND fulfilment_id = :id"
+            " AND kind IN ('waybill', 'production_release'))"
+        ),
+        {"order": order_id, "id": fulfilment_id},
+    )
+    return bool(row.scalar_one())
+
+
 def _locked(session: Session, key: str) -> Effect:
     statement = select(Effect).where(Effect.key == key).with_for_update()
     return session.exec(statement.execution_options(populate_existing=True)).one()

@@ -185,6 +185,8 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "made_already": ("already made, cannot be called back", "the production manager", "put it into stock or scrap it"),
     "parcel_gone": ("the waybill cannot be cancelled", "the warehouse supervisor", "have the carrier intercept it"),
     "cancel_after_shipping": ("cancelled after shipping", "customer service", "intercept the parcel or await return"),
+    "refund_slow": ("a refund has not arrived for days", "finance", "look it up with whoever pays it, then release"),
+    "refunded_twice": ("paid back twice", "finance", "get one of the two back, then release"),
     "refund_stuck": ("a refund cannot be paid", "finance", "pay it in another way, then say so on the order's page"),
     "compensation_limit": ("compensation is over its limit", "the service lead", "approve or decline it"),
     "stock_check_unanswered_": ("the warehouse did not answer", "the warehouse supervisor", "ask it, then release"),

@@ -12,7 +12,7 @@ from sqlmodel import Field, Session, SQLModel, select
 
 from models.fulfilment import Fulfilment, wake
 from models.order import lock_order
-from models.stock import Movement, move
+from models.stock import Movement, free_everywhere, move
 from models.table import document, key, moment, reference
 from models.timeline import EventKind, note
 
@@ -94,6 +94,8 @@ def rework(session: Session, fulfilment: Fulfilment, failed: Sequence[WorkOrder]
     back to before).
     """
     rounds = sum(work.state == WorkState.REWORKED.value for work in work_orders_of(session, failed[0].fulfilment_id))
+    # all items at once, in the order in which everybody locks them
+    free_everywhere(session, sorted({sku for work in failed for sku in work.grams}), lock=True)
     for number, work in enumerate(failed, rounds + 1):
         for sku, grams in sorted(work.grams.items()):
             lost = move(

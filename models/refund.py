@@ -21,6 +21,10 @@ from models.timeline import EventKind, note
 from models.wording import yuan
 
 HOLD = "refund_stuck"
+#: How often what waits for a person is tried again by itself: the buyer may have applied, the balance been filled.
+STUCK_LOOK_AGAIN = timedelta(hours=6)
+#: How long money may be on its way before a person is told.
+SLOW = timedelta(days=3)
 
 
 class RefundStep(StrEnum):
@@ -60,7 +64,7 @@ class Refund(SQLModel, table=True):
     __tablename__ = "refund"
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="refund_positive"),
-        Index("refund_open", "look_again_at", postgresql_where=text("state IN ('due', 'processing')")),
+        Index("refund_open", "look_again_at", postgresql_where=text("state IN ('due', 'processing', 'stuck')")),
     )
 
     id: int | None = key()
@@ -291,16 +295,34 @@ def refunds_of(session: Session, order_id: int) -> list[Refund]:
 
 
 def refunds_to_follow(session: Session, now: datetime, limit: int = 200) -> list[Refund]:
-    """Refunds that are due or under way and want to be looked at, the longest waiting first."""
+    """Refunds that nobody has settled and that want to be looked at, the longest waiting first."""
     statement = (
         select(Refund)
-        .where(col(Refund.state).in_([RefundStep.DUE.value, RefundStep.PROCESSING.value]), Refund.look_again_at <= now)
+        .where(col(Refund.state).in_(OPEN), Refund.look_again_at <= now)
         .order_by(col(Refund.look_again_at))
         .limit(limit)
     )
     return list(session.exec(statement))
 
 
-def look_again(minutes: float, now: datetime) -> datetime:
-    """When a refund under way is asked about next."""
-    return now + timedelta(minutes=minutes)
+def look_again(step: RefundStep, minutes: float, now: datetime) -> datetime:
+    """When a refund is looked at next by itself: one that waits for a person seldom, another after so many minutes."""
+    return now + (STUCK_LOOK_AGAIN if step is RefundStep.STUCK else timedelta(minutes=minutes))
+
+
+def postpone(session: Session, refund_no: str, until: datetime) -> None:
+    """It could not be carried on now: others come first until then."""
+    session.connection().execute(
+        text("UPDATE refund SET look_again_at = GREATEST(look_again_at, :until) WHERE refund_no = :no"),
+        {"until": until, "no": refund_no},
+    )
+
+
+def remind_if_slow(session: Session, refund: Refund, now: datetime) -> None:
+    """Money that has been on its way for days reaches a person, who asks the keeper of it."""
+    if refund.state != RefundStep.PROCESSING.value or now - refund.owed_at < SLOW:
+        return
+    days = (now - refund.owed_at).days
+    reason = f"退款 {refund.refund_no}({yuan(refund.amount_fen)})已经 {days} 天没有到账"
+    how = "到收款方的后台查这笔退款,必要时请买家同意或改用其他方式;到账后自动了结,处理后解除"
+    hold.place(session, refund.order_id, "refund_slow", reason, "财务", how, "refund", now, blocking=False)

@@ -16,6 +16,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from models import compensation, hold
 from models.compensation import Cause, Limits
+from models.effect import is_known_outside
 from models.fulfilment import Fulfilment, Stage, wake
 from models.order import lock_order
 from models.reservation import held_for, lose, release
@@ -190,11 +191,7 @@ def _unreserve(session: Session, fulfilment: Fulfilment, who: str, now: datetime
     In any warehouse that has all of it, unless something was packed or made for it already.
     """
     assert fulfilment.id is not None
-    told = session.connection().execute(
-        text("SELECT 1 FROM effect WHERE fulfilment_id = :id AND kind IN ('waybill', 'production_release') LIMIT 1"),
-        {"id": fulfilment.id},
-    )
-    if told.first() is None:
+    if not is_known_outside(session, fulfilment.order_id, fulfilment.id):
         release(session, fulfilment.id, who, now, why)
     if Stage(fulfilment.stage).reached(Stage.RESERVED):
         fulfilment.stage, fulfilment.stage_since = Stage.RECEIVED.value, now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import zlib
 from datetime import timedelta
 from typing import Any
 
@@ -71,7 +72,7 @@ async def send_checks(checks: list[tuple[StockCheck, str]]) -> None:
     await tell_once(
         None,
         STAFF_MESSAGE,
-        f"stock-check-{checks[0][0].warehouse}-{ids[0]}-{ids[-1]}",
+        f"stock-check-{checks[0][0].warehouse}-{ids[0]}-{zlib.crc32(repr(ids).encode()):08x}",  # these, and no others
         lambda _: staff.request(message(checks)),
         call,
         lambda session, _: stock_check.announced(session, ids, utcnow()),

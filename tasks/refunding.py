@@ -121,6 +121,11 @@ async def follow_refund(owed: Refund) -> None:
         await in_transaction(lambda session: _answered(session, owed, _kept(answer)))
     else:
         await in_transaction(lambda session: _not_shown(session, owed))
+    await in_transaction(lambda session: _remind(session, owed))
+
+
+def _remind(session: Session, owed: Refund) -> None:
+    refund.remind_if_slow(session, session.get_one(Refund, owed.id), utcnow())
 
 
 def _wish_still_owed(session: Session, owed: Refund) -> RefundWish:
@@ -178,16 +183,21 @@ def _refused(session: Session, owed: Refund, problem: str) -> None:
 def _not_shown(session: Session, owed: Refund) -> None:
     """It knows nothing of what it took: asked again later, and what is stuck stays stuck."""
     now = utcnow()
-    again = refund.look_again(settings().policy.refund_look_again_minutes, now)
+    again = refund.look_again(RefundStep.PROCESSING, settings().policy.refund_look_again_minutes, now)
     refund.report(session, owed.refund_no, RefundStep.PROCESSING, "refund", now, look_again_at=again)
 
 
 def _report(session: Session, refund_no: str, step: RefundStep, refund_id: str, problem: str) -> None:
     now = utcnow()
-    again = refund.look_again(settings().policy.refund_look_again_minutes, now)
+    again = refund.look_again(step, settings().policy.refund_look_again_minutes, now)
     refund.report(
         session, refund_no, step, "refund", now, refund_id=refund_id, problem=problem, look_again_at=again, fresh=True
     )
+
+
+def _later(session: Session, refund_no: str) -> None:
+    again = refund.look_again(RefundStep.DUE, settings().policy.refund_look_again_minutes, utcnow())
+    refund.postpone(session, refund_no, again)
 
 
 async def follow_refunds() -> dict[str, int]:
@@ -200,6 +210,7 @@ async def follow_refunds() -> dict[str, int]:
             state = (await pay_back(one)).state
         except (Later, Unclear, EffectBusy, NotConnected):
             state = "later"
+            await in_transaction(lambda session, no=one.refund_no: _later(session, no))  # type: ignore[misc]
         except Exception as error:  # one bad refund must not stop those behind it
             unforeseen.append(error)
             continue

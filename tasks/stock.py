@@ -156,9 +156,7 @@ def _is_short(
     policy = settings().policy
     order = session.get_one(Order, claim.order_id)
     case = latest_case(session, claim.fulfilment_id)
-    if (
-        case is not None and case.verdict == Verdict.REJECT.value
-    ):  # decided while its goods were gone
+    if case is not None and case.verdict == Verdict.REJECT.value:  # decided while its goods were gone
         request_cancellation(session, order, f"审核未通过:{case.note or '见审核记录'}", case.reviewer, now)
         return ClaimLost("审核未通过,转入取消流程")
     known = compensation.compensation_of(session, claim.fulfilment_id)

@@ -175,7 +175,7 @@ def upgrade() -> None:
         "refund",
         ["look_again_at"],
         unique=False,
-        postgresql_where=sa.text("state IN ('due', 'processing')"),
+        postgresql_where=sa.text("state IN ('due', 'processing', 'stuck')"),
     )
     op.create_table(
         "stock_check",
