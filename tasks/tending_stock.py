@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from models.expiry import expire_reservations
-
 from models.allocation import feed
 from models.backorder import waiting_skus
 from models.database import in_transaction, utcnow
+from models.expiry import expire_reservations
 from tasks.stock import terms
 
 
