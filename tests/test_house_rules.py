@@ -32,7 +32,12 @@ def tracked() -> list[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("lint-imports", "--no-cache")],
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        ("lint-imports", "--no-cache"),
+    ],
     ids=lambda command: "-".join(command).strip(".-"),
 )
 def test_tools_find_nothing(command: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from models.order import Order
 from models.review import CaseState, Verdict
 from tasks.review_runs import Choice, ReviewDecision, take_decision
 from tests.carrying import REVIEW, carry, case_of, deploy_reviews, holds, placed, resume, review_runs, stored_input
+from tests.carrying import ended as wound_up
 from tests.e2e.told_once import assert_cancelled_before_it_left, assert_shipped_once, events
 from tests.house import House
 from tests.orders import Kind, fulfilment_of
@@ -79,7 +80,7 @@ async def test_resume_with_rejection_cancels_gives_stock_and_money_back(
     await _decide(prefect_server, order, Choice.REJECT, "配方不适合")
     # when the order is carried on: the run that reads the verdict hands over to the cancellation
     assert (await carry(order)).name == "已交接"
-    await ended(order)
+    await wound_up(order)
     # then it is over, nothing left, and the money is back
     assert_cancelled_before_it_left(home, order)
     assert events(order)["reserved"] == 1
