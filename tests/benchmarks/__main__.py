@@ -71,10 +71,27 @@ def render(figures: dict[str, Any]) -> str:
         machine = told.pop("measured_on", {})
         how = "quick" if told.pop("quick", False) else "full"
         told.pop("name", None)
-        rows = "\n".join(f"| `{key}` | {_cell(value)} |" for key, value in told.items())
+        curves = {key: value for key, value in told.items() if _is_curve(value)}
+        rows = "\n".join(f"| `{key}` | {_cell(value)} |" for key, value in told.items() if key not in curves)
         where = f"{how} run, {machine.get('cores')} cores, Python {machine.get('python')}"
-        parts.append(f"### {name}\n\n{where}\n\n| key | figure |\n|---|---|\n{rows}\n")
+        tables = "".join(f"\n{_curve(key, curve)}" for key, curve in curves.items())
+        parts.append(f"### {name}\n\n{where}\n\n| key | figure |\n|---|---|\n{rows}\n{tables}")
     return "\n".join(parts)
+
+
+def _is_curve(value: Any) -> bool:
+    """Whether this is several figures at each of several points: a table of its own."""
+    if not isinstance(value, dict) or len(value) < 3 or not all(isinstance(point, dict) for point in value.values()):
+        return False
+    return len({tuple(point) for point in value.values()}) == 1
+
+
+def _curve(key: str, points: dict[str, dict[str, Any]]) -> str:
+    names = list(next(iter(points.values())))
+    head = f"| `{key}` | {' | '.join(f'`{name}`' for name in names)} |\n|---|{'---|' * len(names)}\n"
+    return head + "".join(
+        f"| {at} | {' | '.join(_cell(point[name], ', ') for name in names)} |\n" for at, point in points.items()
+    )
 
 
 def _cell(value: Any, between: str = "<br>") -> str:
