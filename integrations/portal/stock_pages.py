@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from integrations.portal import stock_import_page
+from integrations.portal import labels, stock_import_page
 from integrations.portal.people import Visit, page
 from models import stock_desk, stock_page, stock_setting
 from models.compensation import Limits
@@ -98,6 +98,7 @@ def one_sku(visit: Visit, session: Session) -> Response:
         "may": visit.may("stock") and not product.made_to_order,
         "address": path_of(product.sku),
         "longest": stock_desk.LONGEST_REASON,
+        "labels": labels,
     }
     return visit.render(session, "stock_item.html", values)
 
