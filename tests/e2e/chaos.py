@@ -41,7 +41,9 @@ NOTICES = {
     ("wechat_shop", "order/delivery/send"),
     ("douyin", "order.logisticsAdd"),
 }
+KEEPERS = ("alipay", "wechat_pay", "shopify", "wechat_shop", "douyin")
 ONCE = NOTICES | {("sf", "create_waybill"), ("mes", "release"), ("aliyun", "SendSms")}
+ONCE |= {(keeper, "refund") for keeper in KEEPERS} | {("shopify", "discountCodeBasicCreate")}
 RECOVERY_SECONDS = 180.0
 
 
@@ -79,7 +81,7 @@ class Chaos:
         """Orders that nobody but the stack itself can move on."""
         return self.count(
             "SELECT count(*) FROM fulfilment f WHERE ready_at IS NOT NULL AND (waiting_on IS NULL OR waiting_on NOT IN"
-            " ('review', 'carrier')) OR (waiting_on = 'carrier' AND NOT EXISTS"
+            " ('review', 'carrier', 'refund', 'person')) OR (waiting_on = 'carrier' AND NOT EXISTS"
             " (SELECT FROM notification n WHERE n.fulfilment_id = f.id))"
         )
 
@@ -168,7 +170,7 @@ def attack(it: Chaos) -> None:
     it.recovered["supervisor"] = round(time.monotonic() - started, 1)
     it.ingest()
     wait_until(lambda: it.count("SELECT count(*) FROM orders") >= it.orders + 15, 300, "fresh orders are in the book")
-    wait_until(lambda: it.moving() == 0, 600, "every order is shipped, or waits for a reviewer")
+    wait_until(lambda: it.moving() == 0, 600, "every order is shipped, being paid back, or waits for a reviewer")
 
 
 def placed(it: Chaos) -> int:
@@ -191,14 +193,18 @@ def verdict(it: Chaos) -> dict[str, Any]:
         "waybills": counts[("sf", "create_waybill")]["effects"],
         "messages": counts[("aliyun", "SendSms")]["effects"],
         "notified": it.count("SELECT count(*) FROM notification WHERE state = 'sent'"),
+        "notified of shipping": it.count("SELECT count(*) FROM notification WHERE state = 'sent' AND node = 'shipped'"),
+        "paid back": it.count("SELECT count(*) FROM compensation"),
         "waiting for review": it.count("SELECT count(*) FROM fulfilment WHERE waiting_on = 'review'"),
     }
     if sums["orders placed"] != sums["orders in the book"]:
         wrong.append("orders were lost or doubled on the way into the book")
-    if sums["shipped"] + sums["waiting for review"] != sums["orders in the book"]:
-        wrong.append("some orders are neither shipped nor waiting for a reviewer")
-    if len({sums[name] for name in ("shipped", "told to channels", "waybills", "messages", "notified")}) != 1:
-        wrong.append("shipped, told, waybills, messages and notified are not the same number")
+    if sums["shipped"] + sums["waiting for review"] + sums["paid back"] != sums["orders in the book"]:
+        wrong.append("some orders are neither shipped nor paid back nor waiting for a reviewer")
+    if len({sums[name] for name in ("shipped", "told to channels", "waybills", "notified of shipping")}) != 1:
+        wrong.append("shipped, told, waybills and notified of it are not the same number")
+    if sums["messages"] != sums["notified"]:
+        wrong.append("messages and notifications are not the same number")
     if checked.returncode != 0:
         wrong.append(f"orderloom check: {checked.stdout[-2000:]}{checked.stderr[-500:]}")
     return {"sums": sums, "seconds_to_recover": it.recovered, "wrong": wrong}
