@@ -141,7 +141,7 @@ def request(
         return False, f"{number} 已经在取消,款项会一并退回,这次没有改变任何内容。"
     amount = share_of(session, order, fulfilment)
     coupon = coupon_value(amount, limits)
-    stopped = False if by_person else over_limit(session, amount, now, limits)
+    stopped = False if by_person else over_limit(session, amount + coupon, now, limits)
     row = known or Compensation(
         fulfilment_id=fulfilment.id, order_id=fulfilment.order_id, cause=cause.value, asked_at=now, asked_by=actor
     )
@@ -184,7 +184,7 @@ def _stop(
 
 
 def over_limit(session: Session, amount_fen: int, now: datetime, limits: Limits) -> bool:
-    """Whether one more automatic compensation of this amount would pass the limits of the hour or the day."""
+    """Whether one more automatic compensation of this amount, coupon included, would pass a limit (hour or day)."""
     session.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
     midnight = now.astimezone(TZ).replace(hour=0, minute=0, second=0, microsecond=0)
     row = (
@@ -194,7 +194,7 @@ def over_limit(session: Session, amount_fen: int, now: datetime, limits: Limits)
                 "SELECT count(*) FILTER (WHERE asked_at > :hour_ago) AS in_hour,"
                 " coalesce(sum(refund_fen + coupon_fen) FILTER (WHERE asked_at >= :midnight), 0) AS fen_today"
                 " FROM compensation WHERE automatic AND state IN ('due', 'done')"
-                " AND asked_at > least(CAST(:hour_ago AS timestamptz), CAST(:midnight AS timestamptz))"
+                " AND asked_at >= least(CAST(:hour_ago AS timestamptz), CAST(:midnight AS timestamptz))"
             ),
             {"hour_ago": now - timedelta(hours=1), "midnight": midnight},
         )

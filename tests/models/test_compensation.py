@@ -48,3 +48,14 @@ def test_an_order_that_is_being_cancelled_is_not_compensated_as_well(session: Se
     taken_, sentence = compensation.request(session, part, Cause.NOT_THERE, "查无货", "warehouse", NOW, LIMITS)
     assert (taken_, "取消" in sentence) == (False, True)
     assert compensation.compensations_of(session, order_id) == []
+
+
+def test_the_day_s_limit_counts_the_coupon_of_this_one_too(session: Session) -> None:
+    # given a limit of just what was paid: the refund fits, its coupon does not
+    order, order_id = reserved(session)
+    (part,) = fulfilments_of(session, order_id)
+    limits = replace(LIMITS, fen_a_day=order.paid_fen)
+    compensation.request(session, part, Cause.NOT_THERE, "查无货", "warehouse", NOW, limits)
+    (row,) = compensation.compensations_of(session, order_id)
+    assert (row.refund_fen, row.coupon_fen > 0) == (order.paid_fen, True)
+    assert row.state == CompensationState.STOPPED.value
