@@ -41,7 +41,10 @@ class Receiver:
 
 @dataclass(frozen=True)
 class IncomingLine:
-    """One line. Money in fen; `paid_fen` is for the whole line after discounts."""
+    """One line as it was bought. Money in fen; `paid_fen` is for the whole line after discounts.
+
+    `cancelled_quantity` of it are no longer to be delivered: edited away or paid back since.
+    """
 
     channel_line_id: str
     sku: str
@@ -50,6 +53,7 @@ class IncomingLine:
     unit_price_fen: int
     paid_fen: int
     attributes: dict[str, str] = field(default_factory=dict)  # what the customer filled in for this line
+    cancelled_quantity: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class IncomingOrder:
 
     `payment_keeper` is who collected the money (empty: the channel itself) and `payment_ref` its number there.
     `buyer` is the platform's id of the customer; `handles` are ids that later calls about this order need
-    (Shopify fulfilment-order ids, WeChat product ids …); `raw` is the payload as received.
+    (Shopify fulfilment-order ids, WeChat product ids …); `raw` is the payload as received. `refunded_fen` is what the
+    platform says was paid back so far, by whomever.
     """
 
     channel: str
@@ -83,6 +88,7 @@ class IncomingOrder:
     raw: dict[str, Any] = field(default_factory=dict)
     payment_keeper: str = ""  # "alipay", "wechat_pay"
     payment_ref: str = ""
+    refunded_fen: int = 0
 
 
 @dataclass(frozen=True)

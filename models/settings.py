@@ -42,7 +42,8 @@ class ShopifySettings(BaseModel):
     api_version: str = "2026-10"
     access_token: SecretStr = SecretStr("")
     client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
+    client_secret: SecretStr = SecretStr("")  # signs webhooks too
+    previous_client_secret: SecretStr = SecretStr("")  # still signs for an hour after a rotation
     location_id: str = ""  # whose stock is shown; default: the shop's first location
 
 
@@ -53,6 +54,8 @@ class WeChatShopSettings(BaseModel):
     base_url: str = "https://api.weixin.qq.com"
     app_id: str = ""
     app_secret: SecretStr = SecretStr("")
+    push_token: SecretStr = SecretStr("")
+    push_aes_key: SecretStr = SecretStr("")  # EncodingAESKey, 43 characters
 
 
 class DouyinSettings(BaseModel):
@@ -62,6 +65,38 @@ class DouyinSettings(BaseModel):
     base_url: str = "https://openapi-fxg.jinritemai.com"
     app_key: str = ""
     app_secret: SecretStr = SecretStr("")
+
+
+class TaobaoSettings(BaseModel):
+    """Taobao open platform TOP. `session` is the shop's authorisation, renewed by hand once a year."""
+
+    shop: str = ""
+    base_url: str = "https://eco.taobao.com/router/rest"
+    app_key: str = ""
+    app_secret: SecretStr = SecretStr("")
+    session: SecretStr = SecretStr("")
+    sign_method: Literal["md5", "hmac", "hmac-sha256"] = "md5"
+
+
+class JdSettings(BaseModel):
+    """JD open platform, the routerjson gateway."""
+
+    shop: str = ""
+    base_url: str = "https://api.jd.com/routerjson"
+    app_key: str = ""
+    app_secret: SecretStr = SecretStr("")
+    access_token: SecretStr = SecretStr("")
+
+
+class PinduoduoSettings(BaseModel):
+    """Pinduoduo open platform. `amounts_in` is what this shop's API counts money in (unverified by API)."""
+
+    shop: str = ""
+    base_url: str = "https://gw-api.pinduoduo.com/api/router"
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    access_token: SecretStr = SecretStr("")
+    amounts_in: Literal["yuan", "fen"] = "yuan"
 
 
 class SfExpressSettings(BaseModel):
@@ -150,6 +185,8 @@ class PolicySettings(BaseModel):
     production_look_again_minutes: int = 120
     delivery_look_again_hours: int = 6
     pull_overlap_minutes: int = 5
+    second_look_minutes: int = Field(60, ge=0)  # when a window is read once more for orders indexed late; 0: never
+    merge_within_minutes: int = Field(0, ge=0)  # orders of one customer to one address, paid so close, share a parcel
     default_buffer_percent: int = Field(10, ge=0, le=100)
     when_short: Literal["backorder", "compensate"] = "backorder"
     backorder_days: int = Field(7, ge=1)  # the date a customer is told when no receipt is expected
@@ -195,6 +232,9 @@ class Settings(BaseSettings):
     shopify: ShopifySettings = ShopifySettings()
     wechat_shop: WeChatShopSettings = WeChatShopSettings()
     douyin: DouyinSettings = DouyinSettings()
+    taobao: TaobaoSettings = TaobaoSettings()
+    jd: JdSettings = JdSettings()
+    pinduoduo: PinduoduoSettings = PinduoduoSettings()
     sf_express: SfExpressSettings = SfExpressSettings()
     aliyun_sms: AliyunSmsSettings = AliyunSmsSettings()
     wecom: WeComSettings = WeComSettings()

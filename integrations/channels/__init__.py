@@ -20,6 +20,27 @@ class Parcel:
     lines: tuple[tuple[str, int], ...]
 
 
+@dataclass(frozen=True)
+class Census:
+    """What a platform itself says of a window: how many orders were updated in it, and which ones it lists.
+
+    More counted than listed is an index that lags behind; the window is then read again.
+    """
+
+    count: int
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """One thing that a platform pushed to us, verified: a hint to read an order again, never the truth itself."""
+
+    delivery_id: str  # the platform's id of this delivery, the same when it is repeated
+    topic: str
+    channel_order_id: str  # empty: it names no order
+    event_id: str = ""  # what several deliveries of one action share
+
+
 class Channel(Protocol):
     """One shop on one platform.
 
@@ -35,6 +56,13 @@ class Channel(Protocol):
         """Pages of every order updated in [since, until), oldest first as far as the platform can.
 
         An order may come twice when pages shift; a payload that cannot be translated comes as `Unreadable`.
+        """
+        ...
+
+    async def census(self, since: datetime, until: datetime) -> Census:
+        """The platform's own count of the orders updated in [since, until), and their ids, listed anew.
+
+        It proves a reading of the same window: what is listed here and was not read is a gap.
         """
         ...
 
