@@ -71,6 +71,7 @@ class Order(SQLModel, table=True):
     total_fen: int = big()
     paid_fen: int = big()
     refunded_fen: int = big()  # of our own refunds: due, asked for, or paid
+    platform_refunded_fen: int = big()  # what the channel says was paid back so far, by whomever
     freight_fen: int = big()
     discount_fen: int = big()
     payment_keeper: str = ""  # who collected the money; empty: the channel
@@ -92,6 +93,7 @@ class OrderLine(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("order_id", "line_no", name="line_numbers_of_order"),
         CheckConstraint("quantity > 0", name="line_quantity_positive"),
+        CheckConstraint("0 <= cancelled_quantity AND cancelled_quantity <= quantity", name="cancelled_of_quantity"),
     )
 
     id: int | None = key()
@@ -100,7 +102,8 @@ class OrderLine(SQLModel, table=True):
     channel_line_id: str
     sku: str
     title: str = words()
-    quantity: int
+    quantity: int  # as bought
+    cancelled_quantity: int = 0  # of these, no longer to be delivered
     unit_price_fen: int = big()
     paid_fen: int = big()
     made_to_order: bool = False

@@ -12,6 +12,7 @@ from models import (  # noqa: F401
     customer_link,
     effect,
     fulfilment,
+    hint,
     hold,
     lane,
     notification,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from models.hint import Pushed as Pushed
 from models.intake import Incoming, IncomingOrder, Receiver
 
 
@@ -29,16 +30,6 @@ class Census:
 
     count: int
     ids: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """One thing that a platform pushed to us, verified: a hint to read an order again, never the truth itself."""
-
-    delivery_id: str  # the platform's id of this delivery, the same when it is repeated
-    topic: str
-    channel_order_id: str  # empty: it names no order
-    event_id: str = ""  # what several deliveries of one action share
 
 
 class Channel(Protocol):

@@ -1,0 +1,166 @@
+"""Hints: what platforms pushed to us, kept before they are answered, and heard by fetching the order again.
+
+A hint is never believed beyond "look at this order": late, repeated and out-of-order ones change nothing that the
+order itself does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, SQLModel
+
+from models.table import key, moment, sealed, words
+
+#: The channel that whoever hears hints listens on.
+NOTIFY_CHANNEL = "hint_kept"
+#: After so many failures a hint is left to the next pull, which proves that nothing was missed.
+MOST_ATTEMPTS = 12
+LONGEST_WAIT = timedelta(minutes=15)
+
+
+class HintState(StrEnum):
+    """What became of a hint."""
+
+    KEPT = "kept"
+    HEARD = "heard"
+    GIVEN_UP = "given_up"
+
+
+class Hint(SQLModel, table=True):
+    """One delivery of a platform. `body` is what was received, sealed; `outcome` what fetching the order came to."""
+
+    __tablename__ = "hint"
+    __table_args__ = (
+        UniqueConstraint("channel", "shop", "delivery_id", name="one_hint_per_delivery"),
+        Index("hint_waiting", "ready_at", postgresql_where=text("state = 'kept'")),
+        Index("hint_received", "received_at"),
+    )
+
+    id: int | None = key()
+    channel: str
+    shop: str
+    delivery_id: str
+    event_id: str = ""
+    topic: str
+    channel_order_id: str = ""
+    received_at: datetime = moment()
+    body: bytes = sealed()
+    state: str = HintState.KEPT.value
+    outcome: str = words()
+    attempts: int = 0
+    ready_at: datetime = moment()
+    heard_at: datetime | None = moment(nullable=True)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """One thing that a platform pushed to us, verified: a hint to read an order again, never the truth itself."""
+
+    delivery_id: str  # the platform's id of this delivery, the same when it is repeated
+    topic: str
+    channel_order_id: str  # empty: it names no order
+    event_id: str = ""  # what several deliveries of one action share
+
+
+@dataclass(frozen=True)
+class Errand:
+    """An order to fetch again, with the hints that asked for it."""
+
+    channel: str
+    shop: str
+    channel_order_id: str
+    hints: tuple[int, ...]
+
+
+def keep(session: Session, channel: str, shop: str, pushed: Sequence[Pushed], body: bytes, now: datetime) -> int:
+    """Keep what was pushed in one body (sealed already); how many of it are new. A repeat is none."""
+    rows = [
+        {
+            "channel": channel,
+            "shop": shop,
+            "delivery_id": push.delivery_id,
+            "event_id": push.event_id,
+            "topic": push.topic,
+            "channel_order_id": push.channel_order_id,
+            "received_at": now,
+            "body": body,
+            "state": HintState.KEPT.value if push.channel_order_id else HintState.HEARD.value,
+            "outcome": "" if push.channel_order_id else "names no order",
+            "attempts": 0,
+            "ready_at": now,
+        }
+        for push in pushed
+    ]
+    if not rows:
+        return 0
+    statement = insert(Hint).values(rows).on_conflict_do_nothing(constraint="one_hint_per_delivery")
+    new = session.connection().execute(statement).rowcount
+    if new:
+        session.connection().execute(text("SELECT pg_notify(:channel, '')"), {"channel": NOTIFY_CHANNEL})
+    return new
+
+
+_CLAIM = text("""
+WITH picked AS MATERIALIZED (
+  SELECT id FROM hint WHERE state = 'kept' AND ready_at <= :now ORDER BY ready_at, id LIMIT :limit
+  FOR UPDATE SKIP LOCKED)
+UPDATE hint h SET ready_at = CAST(:now AS timestamptz) + make_interval(secs => :seconds), attempts = attempts + 1
+FROM picked WHERE h.id = picked.id
+RETURNING h.channel, h.shop, h.channel_order_id, h.id
+""")
+
+
+def claim_errands(session: Session, limit: int, seconds: float, now: datetime) -> list[Errand]:
+    """Take up to `limit` hints for `seconds`, as one errand for each order. Who dies with them: they come again."""
+    asked: dict[tuple[str, str, str], list[int]] = {}
+    for channel, shop, order_id, id in session.connection().execute(
+        _CLAIM, {"now": now, "limit": limit, "seconds": seconds}
+    ):
+        asked.setdefault((channel, shop, order_id), []).append(id)
+    return [Errand(*name, tuple(sorted(ids))) for name, ids in sorted(asked.items())]
+
+
+def heard(session: Session, hints: Sequence[int], outcome: str, now: datetime) -> None:
+    """The orders that these hints asked for were fetched, and taken in."""
+    session.connection().execute(
+        text("UPDATE hint SET state = 'heard', outcome = :outcome, heard_at = :now WHERE id = ANY(:ids)"),
+        {"outcome": outcome[:300], "now": now, "ids": list(hints)},
+    )
+
+
+def put_off(session: Session, hints: Sequence[int], why: str, now: datetime, wait: timedelta) -> None:
+    """Fetching failed: again after `wait`, longer with each attempt; after many, the next pull has to do."""
+    session.connection().execute(
+        text(
+            "UPDATE hint SET outcome = :why, state = CASE WHEN attempts >= :most THEN 'given_up' ELSE 'kept' END,"
+            " ready_at = CAST(:now AS timestamptz)"
+            " + LEAST(CAST(:wait AS interval) * power(2, LEAST(attempts, 10)), CAST(:longest AS interval))"
+            " WHERE id = ANY(:ids) AND state = 'kept'"
+        ),
+        {
+            "why": why[:300],
+            "most": MOST_ATTEMPTS,
+            "now": now,
+            "wait": wait,
+            "longest": LONGEST_WAIT,
+            "ids": list(hints),
+        },
+    )
+
+
+def next_hint_in(session: Session, now: datetime) -> float | None:
+    """Seconds until the next hint is due; 0 if one is; None without any."""
+    at = session.connection().execute(text("SELECT min(ready_at) FROM hint WHERE state = 'kept'")).scalar()
+    return None if at is None else max(0.0, (at - now).total_seconds())
+
+
+def forget(session: Session, before: datetime) -> int:
+    """Delete hints received before a moment that are over with; how many."""
+    statement = text("DELETE FROM hint WHERE received_at < :before AND state <> 'kept'")
+    return session.connection().execute(statement, {"before": before}).rowcount

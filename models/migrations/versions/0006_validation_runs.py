@@ -1,0 +1,12 @@
+"""What judging batches of orders came to."""
+
+from __future__ import annotations
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make what the models declare."""
