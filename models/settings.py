@@ -223,6 +223,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, validation_alias=AliasChoices("ORDERLOOM_DATABASE_URL", "DATABASE_URL", "database_url")
     )
+    shadow: bool = False  # read the real channels, send nothing anywhere (`orderloom up --shadow`)
     language: Literal["zh", "en"] = "zh"
     public_url: str = ""  # default: the portal's own address
     privacy_key: SecretStr = SecretStr("")  # made by the stack at first start

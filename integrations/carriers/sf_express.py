@@ -27,6 +27,9 @@ from models.settings import SfExpressSettings
 PLATFORM = "sf_express"
 MOST_NUMBERS = 10  # waybills per route question
 
+#: Services that change nothing.
+READS = frozenset({"EXP_RECE_SEARCH_ORDER_RESP", "EXP_RECE_SEARCH_ROUTES"})
+
 OK, ORDER_EXISTS = "S0000", "8016"
 NO_SUCH_ORDER = {"6150", "8018", "8024"}
 CANCELLED_BEFORE = {"8037", "8253"}
@@ -224,6 +227,7 @@ class SfExpress:
             content=urlencode(form).encode(),
             headers={"content-type": "application/x-www-form-urlencoded;charset=UTF-8"},
             timeout=self._timeout,
+            reads=service in READS,
         )
         try:
             outer = response.json()

@@ -21,6 +21,18 @@ NAME = "douyin"
 SUCCESS = 10000
 _BUSY = {20000, 20001}  # the service failed over there: whether before or after acting is not said
 _RATE_LIMITED = 60000
+#: Methods that change nothing and cost nothing; decryption counts against a quota, and is none of them.
+READS = frozenset(
+    {
+        "token.create",
+        "token.refresh",
+        "order.searchList",
+        "order.orderDetail",
+        "sku.detail",
+        "afterSale.List",
+        "afterSale.Detail",
+    }
+)
 _RENEW_BEFORE = 300.0  # seconds before its end that a token is no longer used
 
 
@@ -82,6 +94,7 @@ class OpenApi:
             headers={"content-type": "application/json", "x-open-no-old-err-code": "1"},
             params=query,
             timeout=self._timeout,
+            reads=method in READS,
         )
         result = answer(response, NAME)
         with understood(NAME):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import time
 from typing import Any
 from urllib.parse import urlencode
@@ -12,11 +13,16 @@ from urllib.parse import urlencode
 import httpx
 
 from integrations.channels.payload import answer, integer, mapping, mappings, text, understood
+from integrations.channels.shopify_bucket import CostBucket, read_cost
 from integrations.errors import Later, Refused, Unclear
 from integrations.http import call
 from models.settings import ShopifySettings
 
 NAME = "shopify"
+
+#: How long a call waits for room in the cost bucket. Telling has a lease that waiting and calling must fit into.
+LONGEST_WAIT_TO_ASK = 30.0
+LONGEST_WAIT_TO_TELL = 10.0
 
 _RENEW_BEFORE = 300.0  # seconds before its end that a token is no longer used
 
@@ -27,8 +33,14 @@ def request_body(query: str, operation: str, variables: dict[str, Any]) -> bytes
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
+def is_reading(body: bytes) -> bool:
+    """Whether the document of a request body is a query, without a mutation beside it."""
+    document = str(json.loads(body).get("query", "")).lstrip()
+    return document.startswith(("query", "{")) and re.search(r"\bmutation\b", document) is None
+
+
 class GraphQL:
-    """The shop's GraphQL endpoint; keeps the token."""
+    """The shop's GraphQL endpoint; keeps the token, and account of the cost bucket."""
 
     def __init__(self, settings: ShopifySettings, client: httpx.AsyncClient, timeout: float) -> None:
         """`timeout` is the total one of each call, in seconds."""
@@ -39,22 +51,36 @@ class GraphQL:
         self._token = settings.access_token.get_secret_value()
         self._token_until = math.inf if self._token else 0.0
         self._token_lock = asyncio.Lock()
+        self._bucket = CostBucket()
 
     async def send(self, body: bytes) -> dict[str, Any]:
-        """`data` of the answer to a GraphQL body; a token that is refused is renewed once."""
-        token = await self._current_token()
-        try:
-            return await self._send_as(token, body)
-        except Refused as refused:
-            if refused.code != "401" or not self._settings.client_id:
-                raise
-        return await self._send_as(await self._current_token(refused_token=token), body)
+        """`data` of the answer to a GraphQL body, sent when the cost bucket is estimated to hold it.
 
-    async def _send_as(self, token: str, body: bytes) -> dict[str, Any]:
+        A token that is refused is renewed once. `Later` also when there is no room in the bucket for too long.
+        """
+        asked = json.loads(body)
+        operation = asked["operationName"]
+        tells = asked["query"].lstrip().startswith("mutation")
+        token = await self._current_token()
+        longest = LONGEST_WAIT_TO_TELL if tells else LONGEST_WAIT_TO_ASK
+        async with self._bucket.turn(NAME, operation, longest):
+            try:
+                return await self._send_as(token, operation, body)
+            except Refused as refused:
+                if refused.code != "401" or not self._settings.client_id:
+                    raise
+            token = await self._current_token(refused_token=token)
+            return await self._send_as(token, operation, body)
+
+    async def _send_as(self, token: str, operation: str, body: bytes) -> dict[str, Any]:
         headers = {"content-type": "application/json", "x-shopify-access-token": token}
         url = f"{self._base}/admin/api/{self._settings.api_version}/graphql.json"
-        response = await call(self._client, NAME, "POST", url, content=body, headers=headers, timeout=self._timeout)
+        reads = is_reading(body)
+        response = await call(
+            self._client, NAME, "POST", url, content=body, headers=headers, timeout=self._timeout, reads=reads
+        )
         result = answer(response, NAME)
+        self._bucket.learn(operation, read_cost(result))
         with understood(NAME):
             if result.get("errors"):
                 _raise_errors(result)
@@ -75,7 +101,7 @@ class GraphQL:
             headers = {"content-type": "application/x-www-form-urlencoded"}
             try:
                 response = await call(
-                    self._client, NAME, "POST", url, content=content, headers=headers, timeout=self._timeout
+                    self._client, NAME, "POST", url, content=content, headers=headers, timeout=self._timeout, reads=True
                 )
             except Unclear as error:  # what was to be asked with the token has not left the house
                 raise Later(NAME, error.code, f"no access token: {error.message}") from error
@@ -103,12 +129,6 @@ def _raise_errors(result: dict[str, Any]) -> None:
 
 
 def _throttle_seconds(result: dict[str, Any]) -> float:
-    """How long the cost bucket needs until this query fits: (requested - available) / restored a second."""
-    try:
-        cost = result["extensions"]["cost"]
-        status = cost["throttleStatus"]
-        lacking = float(cost["requestedQueryCost"]) - float(status["currentlyAvailable"])
-        seconds = lacking / float(status["restoreRate"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return 2.0
-    return min(max(0.1, seconds), 60.0)  # in this order NaN becomes 0.1
+    """How long the cost bucket needs until this query fits."""
+    cost = read_cost(result)
+    return 2.0 if cost is None else min(max(0.1, cost.seconds), 60.0)

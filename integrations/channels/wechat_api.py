@@ -16,6 +16,17 @@ from models.settings import WeChatShopSettings
 
 NAME = "wechat_shop"
 
+#: Paths that change nothing and cost nothing; decoding a receiver counts against a quota, and is none of them.
+READS = frozenset(
+    {
+        "/channels/ec/order/list/get",
+        "/channels/ec/order/get",
+        "/channels/ec/product/list/get",
+        "/channels/ec/product/get",
+        "/channels/ec/product/stock/batchget",
+        "/channels/ec/aftersale/getaftersaleorder",
+    }
+)
 _TOKEN_REFUSED = {"40001", "40014", "42001"}
 _BUSY = -1  # the system failed over there: whether before or after acting is not said
 #: Quotas, and after how many seconds it is worth asking again; 10021059: one refund of an order a minute, 10021044:
@@ -46,14 +57,16 @@ class WeChatApi:
         """The answer to `path` ("/channels/ec/order/get"); a token that is refused is renewed once."""
         token = await self._current_token()
         try:
-            return await self._post(path, body, {"access_token": token})
+            return await self._post(path, body, {"access_token": token}, reads=path in READS)
         except Refused as refused:
             if refused.code not in _TOKEN_REFUSED:
                 raise
         token = await self._current_token(refused=token)
-        return await self._post(path, body, {"access_token": token})
+        return await self._post(path, body, {"access_token": token}, reads=path in READS)
 
-    async def _post(self, path: str, body: bytes, params: dict[str, str] | None = None) -> dict[str, Any]:
+    async def _post(
+        self, path: str, body: bytes, params: dict[str, str] | None = None, *, reads: bool
+    ) -> dict[str, Any]:
         response = await call(
             self._client,
             NAME,
@@ -63,6 +76,7 @@ class WeChatApi:
             headers={"content-type": "application/json"},
             params=params,
             timeout=self._timeout,
+            reads=reads,
         )
         result = answer(response, NAME)
         with understood(NAME):
@@ -97,7 +111,8 @@ class WeChatApi:
             "secret": self._settings.app_secret.get_secret_value(),
             "force_refresh": force,
         }
-        granted = await self._post("/cgi-bin/stable_token", body_of(asked))
+        # a forced one ends the token that others of this app hold
+        granted = await self._post("/cgi-bin/stable_token", body_of(asked), reads=not force)
         with understood(NAME):
             self._token = identity(granted.get("access_token"), "access_token")
             remaining = integer(granted.get("expires_in"), "expires_in")

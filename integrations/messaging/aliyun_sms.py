@@ -148,6 +148,7 @@ class AliyunSms:
                 f"{self._settings.base_url}/?{query}",
                 headers=headers,
                 timeout=self._timeout,
+                reads=action == "QuerySendDetails",
             )
         except Refused as error:  # the gateway says its code with HTTP 4xx, throttling included
             found = re.search(r'"Code"\s*:\s*"([^"]+)"', error.message)

@@ -196,6 +196,7 @@ class Alipay:
             content=urlencode(fields | {"sign": sign(ours, signed_text(fields))}).encode(),
             headers={"content-type": "application/x-www-form-urlencoded; charset=utf-8"},
             timeout=timeout,
+            reads=not changes,
         )
         return _believed(response.content, method.replace(".", "_") + "_response", theirs, changes)
 

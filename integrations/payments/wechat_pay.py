@@ -214,7 +214,14 @@ class WeChatPay:
         content = body or None
         try:
             response = await call(
-                self._client, PLATFORM, method, str(url), content=content, headers=headers, timeout=self._timeout
+                self._client,
+                PLATFORM,
+                method,
+                str(url),
+                content=content,
+                headers=headers,
+                timeout=self._timeout,
+                reads=not changes,
             )
         except PlatformError as error:
             raise _failure(error, changes) from error
