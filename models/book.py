@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import text, tuple_
+from sqlalchemy import tuple_
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from models import quarantine
-from models.fulfilment import Fulfilment, WaitingOn, announce
-from models.intake import Incoming, IncomingOrder, PlatformStatus, Unreadable
-from models.order import Order, keep_contact, next_order_no
-from models.platform_news import OVER, copy, follow, is_news, write_lines
+from models.entry import Name, enter, name_of
+from models.fulfilment import announce
+from models.intake import Incoming, IncomingOrder, Unreadable
+from models.order import Order
+from models.platform_news import OVER, follow, is_news
 from models.product import Product, products
 from models.quality import Fault, judge, plain
-from models.timeline import EventKind, note
-from models.warehouse import home_warehouse
 
-#: What a channel knows an order by: channel, shop, channel order id.
-Name = tuple[str, str, str]
-
-#: How long until an unpaid order is looked at again by itself.
-UNPAID_LOOK_AGAIN = timedelta(minutes=30)
+log = logging.getLogger(__name__)
 
 
 class Taken(StrEnum):
@@ -42,10 +40,10 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     """Take in a page of orders; counts by outcome. Any page may come again, at once or later.
 
     Each order stands alone: one that cannot enter the book is set aside with its reasons, and the rest go on.
-    Known orders come first, by id, then new ones by name: two pages at once never wait for each other in a circle.
+    Known orders are followed by id, then new ones entered by name: two pages at once never wait in a circle.
     """
     skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
-    names = sorted({_name(order) for order in page if plain(order.channel_order_id)})
+    names = sorted({name_of(order) for order in page if plain(order.channel_order_id)})
     desk = _Desk(
         catalogue=products(session, [sku for sku in skus if plain(sku)]),
         known=_known(session, names),
@@ -54,25 +52,36 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     )
     ids = {name: order.id or 0 for name, order in desk.known.items()}
     counts: Counter[Taken] = Counter()
-    for order in sorted(page, key=lambda o: (_name(o) not in ids, ids.get(_name(o), 0), _name(o))):
-        counts[_take_one(session, order, desk)] += 1
+    for order in sorted(page, key=lambda o: (name_of(o) not in ids, ids.get(name_of(o), 0), name_of(o))):
+        if (taken := _sort(session, order, desk)) is not None:
+            counts[taken] += 1
+    entered = _enter(session, desk)
+    counts[Taken.NEW] += len(entered)
+    counts[Taken.QUARANTINED] += len(desk.entering.keys() & desk.aside)
+    # the rest: entered by another transaction meanwhile, or newer versions of what this page has just entered
+    left = [order for name, order in desk.entering.items() if name not in entered and name not in desk.aside]
+    left += [order for order in desk.later if name_of(order) not in desk.aside]
+    desk.known |= _known(session, [name_of(order) for order in left])
+    for order in left:
+        counts[_follow(session, order, desk)] += 1
     session.flush()
     announce(session)
-    return counts
+    return +counts
 
 
 @dataclass
 class _Desk:
-    """What is known while a page is taken in: products by SKU, orders and quarantined names among those of the page."""
+    """What is known while a page is taken in: products by SKU, orders and quarantined names among those of the page.
+
+    `entering` are the new orders by name; `later` further versions of them on the same page.
+    """
 
     catalogue: dict[str, Product]
     known: dict[Name, Order]
     aside: set[Name]
     now: datetime
-
-
-def _name(order: Incoming) -> Name:
-    return order.channel, order.shop, order.channel_order_id
+    entering: dict[Name, IncomingOrder] = field(default_factory=dict)
+    later: list[IncomingOrder] = field(default_factory=list)
 
 
 def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
@@ -81,10 +90,11 @@ def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
     return {(order.channel, order.shop, order.channel_order_id): order for order in session.exec(statement)}
 
 
-def _take_one(session: Session, order: Incoming, desk: _Desk) -> Taken:
+def _sort(session: Session, order: Incoming, desk: _Desk) -> Taken | None:
+    """What becomes of one order of the page; None when it is to be entered."""
     if isinstance(order, Unreadable):
         return _set_aside(session, order, [Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")], desk)
-    name, ours = _name(order), desk.known.get(_name(order))
+    name, ours = name_of(order), desk.known.get(name_of(order))
     if ours is not None and not is_news(order, ours):
         return Taken.KNOWN
     # platforms blank the address and the amounts of orders that are over: the end must reach us all the same
@@ -94,74 +104,61 @@ def _take_one(session: Session, order: Incoming, desk: _Desk) -> Taken:
     if name in desk.aside:
         quarantine.resolve(session, *name, desk.now)
         desk.aside.remove(name)
-    if ours is None and order.status in OVER:
+    if ours is not None:
+        return _follow(session, order, desk)
+    if name in desk.entering:
+        desk.later.append(order)
+        return None
+    if order.status in OVER or all(line.cancelled_quantity >= line.quantity for line in order.lines):
         return Taken.OVER
-    if ours is None:
-        ours = _enter(session, order, desk.catalogue, desk.now)
-        if ours is not None:
-            desk.known[name] = ours
-            return Taken.NEW
-        desk.known |= _known(session, [name])  # another transaction was quicker
-        ours = desk.known[name]
-    return Taken.CHANGED if follow(session, ours, order, desk.catalogue, desk.now) else Taken.KNOWN
+    desk.entering[name] = order
+    return None
+
+
+def _enter(session: Session, desk: _Desk) -> set[Name]:
+    """Enter what is new; the names that were. If the page cannot be written as one, each order is tried by itself."""
+    orders = list(desk.entering.values())
+    try:
+        with session.begin_nested():
+            return set(enter(session, orders, desk.catalogue, desk.now))
+    except OperationalError:
+        raise  # the database is gone, or two of us waited for each other: the page comes again
+    except Exception as error:
+        log.exception("a page of %d new orders cannot be written as one; each is tried by itself", len(orders))
+        first = error
+    entered: set[Name] = set()
+    for order in orders:
+        with _alone(session, order, desk):
+            entered.update(enter(session, [order], desk.catalogue, desk.now))
+    if not entered and len(orders) > 1 and desk.entering.keys() <= desk.aside:
+        raise first  # not these orders are at fault, we are: nothing moves until somebody mended it
+    return entered
+
+
+def _follow(session: Session, order: IncomingOrder, desk: _Desk) -> Taken:
+    ours, changed = desk.known[name_of(order)], False
+    with _alone(session, order, desk):
+        changed = follow(session, ours, order, desk.catalogue, desk.now)
+    if name_of(order) in desk.aside:
+        return Taken.QUARANTINED
+    return Taken.CHANGED if changed else Taken.KNOWN
+
+
+@contextmanager
+def _alone(session: Session, order: IncomingOrder, desk: _Desk) -> Iterator[None]:
+    """Around the writing of one order: an error that nobody foresaw sets it aside and stops no other."""
+    try:
+        with session.begin_nested():
+            yield
+    except OperationalError:
+        raise
+    except Exception as error:
+        log.warning("order %s %s cannot be written: %s", order.channel, order.channel_order_id, type(error).__name__)
+        said = f"写入订单时出错({type(error).__name__}):请把这一条连同日志交给技术支持，改正后重新提交。"
+        _set_aside(session, order, [Fault("cannot_be_written", said)], desk)
 
 
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], desk: _Desk) -> Taken:
-    quarantine.set_aside(session, *_name(order), faults, order.raw, desk.now)
-    desk.aside.add(_name(order))
+    quarantine.set_aside(session, *name_of(order), faults, order.raw, desk.now)
+    desk.aside.add(name_of(order))
     return Taken.QUARANTINED
-
-
-def _enter(session: Session, incoming: IncomingOrder, catalogue: dict[str, Product], now: datetime) -> Order | None:
-    """Write the order with its lines and first fulfilment; None when another transaction was quicker."""
-    assert incoming.receiver is not None
-    with session.begin_nested() as savepoint:
-        claimed = (
-            session.connection()
-            .execute(
-                text(
-                    "INSERT INTO orders (order_no, channel, shop, channel_order_id, channel_order_name,"
-                    " platform_status, placed_at, platform_updated_at, received_at, cancel_reason, currency,"
-                    " total_fen, paid_fen, refunded_fen, freight_fen, discount_fen, payment_keeper, payment_ref,"
-                    " buyer, contact_id, note, attributes, handles)"
-                    " VALUES (:no, :channel, :shop, :id, '', '', :now, :now, :now, '', 'CNY', 0, 0, 0, 0, 0, '', '',"
-                    " '', :contact, '', '{}', '{}')"
-                    " ON CONFLICT ON CONSTRAINT one_order_per_channel_order DO NOTHING RETURNING id"
-                ),
-                {
-                    "no": next_order_no(session, incoming.channel),
-                    "channel": incoming.channel,
-                    "shop": incoming.shop,
-                    "id": incoming.channel_order_id,
-                    "now": now,
-                    "contact": keep_contact(session, incoming.receiver).id,
-                },
-            )
-            .scalar()
-        )
-        if claimed is None:
-            savepoint.rollback()
-            return None
-        order = session.get_one(Order, claimed)
-        copy(order, incoming)
-        session.add(order)
-        fulfilment = _first_fulfilment(session, claimed, incoming, now)
-        write_lines(session, claimed, fulfilment, incoming, catalogue)
-    note(session, claimed, EventKind.RECEIVED, f"platform:{incoming.channel}", now, name=incoming.channel_order_name)
-    return order
-
-
-def _first_fulfilment(session: Session, order_id: int, incoming: IncomingOrder, now: datetime) -> int:
-    paid = incoming.status is not PlatformStatus.AWAITING_PAYMENT
-    fulfilment = Fulfilment(
-        order_id=order_id,
-        warehouse=home_warehouse(session, incoming.receiver.province if incoming.receiver else ""),
-        stage_since=now,
-        waiting_on=None if paid else WaitingOn.PAYMENT.value,
-        waiting_why="" if paid else "客户还没有付款",
-        ready_at=now if paid else now + UNPAID_LOOK_AGAIN,
-    )
-    session.add(fulfilment)
-    session.flush()
-    assert fulfilment.id is not None
-    return fulfilment.id

@@ -110,12 +110,6 @@ class OrderLine(SQLModel, table=True):
     profile: dict[str, Any] = document()
 
 
-def next_order_no(session: Session, channel: str) -> str:
-    """The next number, e.g. `SH-1001`. Numbers of orders that turned out to be repeats are left out."""
-    number = session.connection().execute(text("SELECT nextval('order_number_seq')")).scalar_one()
-    return f"{PREFIXES.get(channel, 'OL')}-{number}"
-
-
 def find_order(session: Session, order_no: str) -> Order:
     """The order with this number (case and blanks do not matter). Raises `OrderUnknown`."""
     wanted = order_no.strip().upper()
@@ -145,16 +139,26 @@ def lines_of(session: Session, order_id: int) -> list[OrderLine]:
     return list(session.exec(select(OrderLine).where(OrderLine.order_id == order_id).order_by(OrderLine.line_no)))  # type: ignore[arg-type]
 
 
+def contact_columns(receiver: Receiver) -> dict[str, Any]:
+    """A receiver by column of `contact`: name, phone and street encrypted."""
+    secret = {"name": receiver.name, "phone": receiver.phone, "detail": receiver.detail}
+    return {
+        "secret": seal(json.dumps(secret, ensure_ascii=False)),
+        "masked_name": mask_name(receiver.name),
+        "masked_phone": receiver.phone if receiver.masked else mask_phone(receiver.phone),
+        "province": receiver.province,
+        "city": receiver.city,
+        "district": receiver.district,
+        "only_masked": receiver.masked,
+        "fingerprint": fingerprint(receiver.phone, receiver.province, receiver.city, receiver.detail),
+    }
+
+
 def keep_contact(session: Session, receiver: Receiver, contact: Contact | None = None) -> Contact:
     """Store a receiver, encrypted; or replace what `contact` holds, as when a mask is lifted."""
     contact = contact or Contact()
-    secret = {"name": receiver.name, "phone": receiver.phone, "detail": receiver.detail}
-    contact.secret = seal(json.dumps(secret, ensure_ascii=False))
-    contact.masked_name = mask_name(receiver.name)
-    contact.masked_phone = receiver.phone if receiver.masked else mask_phone(receiver.phone)
-    contact.province, contact.city, contact.district = receiver.province, receiver.city, receiver.district
-    contact.only_masked = receiver.masked
-    contact.fingerprint = fingerprint(receiver.phone, receiver.province, receiver.city, receiver.detail)
+    for name, value in contact_columns(receiver).items():
+        setattr(contact, name, value)
     session.add(contact)
     session.flush()
     return contact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlmodel import Field, Session, SQLModel, select
@@ -78,13 +79,16 @@ def _seat(province: str) -> tuple[float, float] | None:
 
 def nearest_first(session: Session, province: str) -> list[str]:
     """The codes of all warehouses, the nearest to this province first; of equally near ones the first by code."""
-    warehouses = session.exec(select(Warehouse)).all()
+    return _by_distance(session.exec(select(Warehouse)).all(), province)
+
+
+def _by_distance(warehouses: Iterable[Warehouse], province: str) -> list[str]:
     return [w.code for w in sorted(warehouses, key=lambda w: (distance_km(w.province, province), w.code))]
 
 
-def home_warehouse(session: Session, province: str = "") -> str:
-    """The warehouse that an order for this province goes to at first. Raises `LookupError` when there is none yet."""
-    near = nearest_first(session, province)
-    if not near:
+def home_warehouses(session: Session, provinces: Iterable[str]) -> dict[str, str]:
+    """For each province the warehouse that its orders go to at first. Raises `LookupError` when there is none yet."""
+    warehouses = session.exec(select(Warehouse)).all()
+    if not warehouses:
         raise LookupError("还没有仓库:先用 `orderloom catalogue load` 载入商品和库存。")
-    return near[0]
+    return {province: _by_distance(warehouses, province)[0] for province in set(provinces)}

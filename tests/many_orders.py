@@ -22,9 +22,10 @@ VALUES ('', '', '', '广东省', '深圳市', '南山区', false, '') RETURNING 
 _ORDERS = """
 INSERT INTO orders (id, order_no, channel, shop, channel_order_id, channel_order_name, platform_status, placed_at,
   paid_at, platform_updated_at, received_at, payment_verified_at, cancel_reason, currency, total_fen, paid_fen,
-  refunded_fen, freight_fen, discount_fen, payment_keeper, payment_ref, buyer, contact_id, note, attributes, handles)
+  refunded_fen, platform_refunded_fen, freight_fen, discount_fen, payment_keeper, payment_ref, buyer, contact_id, note,
+  attributes, handles)
 SELECT n, 'MANY-' || n, 'shopify', 'many', n::text, n::text, 'to_ship', at, at, at, at, at, '', 'CNY', 0, 0,
-  0, 0, 0, '', '', '', :contact, '', '{}', '{}'
+  0, 0, 0, 0, '', '', '', :contact, '', '{}', '{}'
 FROM generate_series(CAST(:first AS bigint), :last) AS n,
   LATERAL (SELECT CAST(:now AS timestamptz) - make_interval(secs => :last - n) AS at) AS paid
 """
@@ -42,9 +43,9 @@ WITH wanted AS (
   FROM generate_series(CAST(:first AS bigint), :last) AS n, generate_series(1, 3) AS line
   WHERE line <= 1 + n % 3 OR n % 5 = 0),
 lines AS (
-  INSERT INTO order_line (order_id, line_no, channel_line_id, sku, title, quantity, unit_price_fen, paid_fen,
-    made_to_order, profile)
-  SELECT n, line, line::text, skus[1 + abs(which::bigint) % cardinality(skus)], '', quantity, :price,
+  INSERT INTO order_line (order_id, line_no, channel_line_id, sku, title, quantity, cancelled_quantity,
+    unit_price_fen, paid_fen, made_to_order, profile)
+  SELECT n, line, line::text, skus[1 + abs(which::bigint) % cardinality(skus)], '', quantity, 0, :price,
     quantity * :price, false, '{}'
   FROM wanted, (SELECT CAST(:skus AS text[]) AS skus) AS known
   RETURNING id, order_id, quantity, paid_fen),

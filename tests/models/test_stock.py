@@ -12,7 +12,7 @@ from models.pool import StockRule, in_buffer, set_rule
 from models.product import Product, save_products
 from models.reservation import Purpose, consume, held_for, keep, lose, release, reserve
 from models.stock import LedgerBroken, NotThere, StockShort, adjust, free, free_everywhere, receive, transfer
-from models.warehouse import Warehouse, home_warehouse
+from models.warehouse import Warehouse, home_warehouses
 from tests.models.build import CAN, NOW, WAREHOUSE, incoming, open_shop, taken
 
 SKUS = ["A-1", "B-2", "C-3", "D-4"]
@@ -233,7 +233,7 @@ def test_the_database_itself_refuses_negative_stock_and_a_changed_ledger(session
 
 def test_without_a_warehouse_the_operator_is_told_what_to_do(session: Session) -> None:
     with pytest.raises(LookupError, match="orderloom catalogue load"):
-        home_warehouse(session)
+        home_warehouses(session, [""])
     session.add(Warehouse(code="B", name="乙"))
     session.add(Warehouse(code="A", name="甲"))
-    assert home_warehouse(session) == "A"
+    assert home_warehouses(session, [""]) == {"": "A"}
