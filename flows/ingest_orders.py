@@ -7,22 +7,52 @@ import asyncio
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
-from tasks.intake import connected_channels, pull_channel
+from tasks.intake import Pulled, connected_channels, gaps_of, look_again, pull_again, pull_channel
+from tasks.intake_board import show_completeness
+
+#: Seconds until a channel that did not answer is tried again within the same run.
+RETRY_AFTER = (5.0, 30.0)
 
 
 @flow(name="ingest-orders", persist_result=False)
 async def ingest_orders(channels: list[str] | None = None) -> State:
     """Read each channel's window since the last time, all at once; a channel that is down does not hold the others.
 
-    Give `channels` to read only some (shopify, wechat_shop, douyin).
+    Each window is proved by what the platform itself counts there; what is missing is fetched, and a gap that stays
+    is named in the artifact `order-completeness` and pulled again. Give `channels` to read only some.
     """
     wanted = channels or connected_channels()
-    pulled = await asyncio.gather(*(pull_channel(name) for name in wanted))
-    told = ";".join(result.sentence for result in pulled)
-    broken = [result.channel for result in pulled if result.error]
-    if broken and len(broken) == len(pulled):
+    read = await asyncio.gather(*(catch_up(name) for name in wanted))
+    await show_completeness()
+    return outcome([pulled for windows in read for pulled in windows])
+
+
+async def catch_up(name: str) -> list[Pulled]:
+    """A channel's new window, its open gaps, and a second look at what was read an hour ago."""
+    pulled = await pull_channel(name)
+    for seconds in RETRY_AFTER:
+        if not pulled.error:
+            break
+        await asyncio.sleep(seconds)
+        pulled = await pull_channel(name)
+    read = [pulled]
+    if not pulled.error:
+        read += [await pull_again(name, window_id) for window_id in await gaps_of(name)]
+        again = await look_again(name)
+        read += [again] if again is not None else []
+    return read
+
+
+def outcome(read: list[Pulled]) -> State:
+    """The run's end: what came in, which channels are down, and what is still missing."""
+    told = ";".join(pulled.sentence for pulled in read)
+    broken = sorted({pulled.channel for pulled in read if pulled.error})
+    if broken and all(pulled.error for pulled in read):
         return Failed(name="渠道不通", message=told)
     if broken:
         return Completed(name=f"部分渠道不通:{'、'.join(broken)}", message=told)
-    new = sum(result.counts.get("new", 0) for result in pulled)
+    lacking = sum(max(pulled.gap, len(pulled.missing)) for pulled in read)
+    if lacking:
+        return Completed(name=f"有缺口:{lacking} 单", message=told)
+    new = sum(pulled.counts.get("new", 0) for pulled in read)
     return Completed(name=f"新单 {new}" if new else "没有新单", message=told)

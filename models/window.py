@@ -1,6 +1,6 @@
 """Pull windows: up to when a channel has been read, and the proof that nothing of it was missed.
 
-A window is half-open, [since, until), in whole seconds. It is read page by page, then the platform is asked how many
+A window is half-open, [since, until). It is read page by page, then the platform is asked how many
 orders it counts there and which (a census): what it lists and we did not read is a gap, named, fetched by id, and
 pulled again until nothing is missing. The mark of a shop moves only after what was read is committed.
 """
@@ -92,13 +92,12 @@ class PullWindow(SQLModel, table=True):
 def next_window(
     session: Session, channel: str, shop: str, now: datetime, overlap: timedelta, first: timedelta
 ) -> tuple[datetime, datetime]:
-    """The window to read next: from the mark less an overlap, to the second that has just ended.
+    """The half-open window [since, until) to read next: from the mark less an overlap, to now.
 
-    A shop that was never read starts `first` ago. The current second is left out: it is not over.
+    A shop that was never read starts `first` ago.
     """
-    now = now.replace(microsecond=0)
     mark = session.get(PullMark, (channel, shop))
-    since = (now - first if mark is None else mark.until - overlap).replace(microsecond=0)
+    since = now - first if mark is None else mark.until - overlap
     return min(since, now), now
 
 

@@ -37,6 +37,10 @@ CHANNEL_WORDS = {
     "shopify": ("Shopify", "Shopify"),
     "wechat_shop": ("微信小店", "WeChat shop"),
     "douyin": ("抖店", "Douyin"),
+    "taobao": ("淘宝", "Taobao"),
+    "jd": ("京东", "JD"),
+    "pinduoduo": ("拼多多", "Pinduoduo"),
+    "spreadsheet": ("表格", "Spreadsheet"),
 }
 
 PROFILE_WORDS = {

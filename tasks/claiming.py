@@ -13,16 +13,16 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import psycopg2
 from prefect.logging import get_run_logger
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from models import lane as lanes
-from models.database import engine, in_transaction, utcnow
+from models.database import in_transaction, utcnow
 from models.fulfilment import NOTIFY_CHANNEL, Claim, claim_ready, next_ready_in, renew
 from models.lane import Lane
 from models.settings import settings
+from tasks.doorbell import Doorbell, first_of
 
 #: Seconds between heartbeats of a lane.
 HEARTBEAT = 5.0
@@ -104,54 +104,6 @@ async def register_lane(concurrency: int, kind: str = "lane") -> LaneProcess:
     return process
 
 
-class Doorbell:
-    """Hears NOTIFY on one autocommit connection, on the event loop's reader; connects again when it breaks."""
-
-    def __init__(self) -> None:
-        self.rang = asyncio.Event()
-        self._connection: psycopg2.extensions.connection | None = None
-        self._reads: int | None = None  # the descriptor that the loop watches, closed or not
-
-    async def listen(self) -> None:
-        """Listen, if not yet. After a (re)connect it rings once, for what was missed meanwhile."""
-        if self._connection is not None and not self._connection.closed:
-            return
-        try:
-            connection = await asyncio.to_thread(self._connect)
-        except psycopg2.OperationalError:
-            return  # the lane scans every few seconds anyway, and tries again then
-        self._reads = connection.fileno()
-        asyncio.get_running_loop().add_reader(self._reads, self._heard)
-        self._connection = connection
-        self.rang.set()
-
-    @staticmethod
-    def _connect() -> psycopg2.extensions.connection:
-        url = engine().url.set(drivername="postgresql")
-        connection = psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=10)
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"LISTEN {NOTIFY_CHANNEL}")
-        return connection
-
-    def _heard(self) -> None:
-        assert self._connection is not None
-        try:
-            self._connection.poll()
-            self._connection.notifies.clear()
-        except psycopg2.Error:
-            self.hang_up()
-        self.rang.set()
-
-    def hang_up(self) -> None:
-        """Stop listening. The loop forgets the descriptor first: the next connection may get the same number."""
-        if self._reads is not None:
-            asyncio.get_running_loop().remove_reader(self._reads)
-        if self._connection is not None and not self._connection.closed:
-            self._connection.close()
-        self._connection, self._reads = None, None
-
-
 class Shift:
     """One shift of a lane: hands out claims until its time is over or somebody says drain."""
 
@@ -159,7 +111,7 @@ class Shift:
         self.process = this_lane()
         self.until = asyncio.get_running_loop().time() + seconds
         self.run_id = run_id
-        self._bell = Doorbell()
+        self._bell = Doorbell(NOTIFY_CHANNEL)
 
     @property
     def over(self) -> bool:
@@ -209,21 +161,13 @@ class Shift:
             due = await self._next_due()
             seconds = seconds if due is None else min(seconds, due + 0.01)
         seconds = max(0.05, min(seconds, self.until - asyncio.get_running_loop().time()))
-        await _first(seconds, self.process.free if full else self._bell.rang, self.process.closing)
+        await first_of(seconds, self.process.free if full else self._bell.rang, self.process.closing)
 
     async def _next_due(self) -> float | None:
         try:
             return await in_transaction(next_ready_in)
         except DBAPIError:
             return None
-
-
-async def _first(seconds: float, *events: asyncio.Event) -> None:
-    """Until one of the events, or the time is over."""
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()
 
 
 async def keep_beating(shift: Shift) -> None:

@@ -1,45 +1,34 @@
-"""Steps of intake: read one channel's window, page by page, into the order book."""
+"""Steps of intake: read one channel's window into the order book, batch by batch, and prove that nothing was missed."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from integrations.channels import Channel
-from integrations.errors import PlatformError
-from models import faults
+from integrations.channels import Census, Channel
+from integrations.errors import PlatformError, Refused
+from models import faults, window
 from models.book import Taken, take_orders
 from models.database import in_transaction, utcnow
+from models.intake import Incoming, IncomingOrder, Unreadable
 from models.settings import settings
-from models.window import mark_failed, mark_read, next_window
+from models.window import PullWindow, Why, WindowState
+from tasks.gate import Gate
 from tasks.outside import platforms
 from tasks.step import outward
 
 #: How far back a shop is read the first time.
 FIRST_WINDOW = timedelta(days=2)
-
-
-@dataclass
-class Pulled:
-    """What pulling one channel came to."""
-
-    channel: str
-    since: datetime
-    until: datetime
-    counts: dict[str, int] = field(default_factory=dict)
-    error: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """One line for the operator."""
-        if self.error:
-            return f"{self.channel} 没有拉成:{self.error}"
-        told = "、".join(f"{WORDS[Taken(name)]} {count}" for name, count in self.counts.items() if count)
-        return f"{self.channel} {told or '没有新变化'}"
-
+#: Orders that are judged and committed together; pages are gathered up to it.
+BATCH = 500
+#: Missing orders that are fetched by id at once, and at most in one reading; the rest is pulled again later.
+FETCHES_AT_ONCE = 4
+MOST_FETCHES = 1_000
 
 WORDS = {
     Taken.NEW: "新单",
@@ -50,42 +39,196 @@ WORDS = {
 }
 
 
+@dataclass
+class Pulled:
+    """What reading one window of a channel came to. `told` is the platform's count, `held` how many of them we have."""
+
+    channel: str
+    since: datetime
+    until: datetime
+    counts: dict[str, int] = field(default_factory=dict)
+    error: str = ""
+    why: Why = Why.PULL
+    told: int | None = None
+    held: int = 0
+    fetched: int = 0
+    missing: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """One line for the operator."""
+        if self.error:
+            return f"{self.channel} 没有拉成:{self.error}"
+        told = "、".join(f"{WORDS[Taken(name)]} {count}" for name, count in self.counts.items() if count)
+        lacking = f",还缺 {max(len(self.missing), self.gap)} 单,稍后再拉" if self.gap or self.missing else ""
+        return f"{self.channel} {told or '没有新变化'}{lacking}"
+
+    @property
+    def gap(self) -> int:
+        """How many orders the platform counts more than we have."""
+        return max(0, (self.told or 0) - self.held)
+
+
 def connected_channels() -> list[str]:
     """The channels that are set up."""
     return sorted(platforms().channels)
 
 
 @outward("拉取渠道订单")
-async def pull_channel(name: str, since: datetime | None = None, until: datetime | None = None) -> Pulled:
-    """Read a channel's next window into the book. Twice, or twice at once: every order once, the mark only forward.
+async def pull_channel(
+    name: str, since: datetime | None = None, until: datetime | None = None, why: Why = Why.PULL
+) -> Pulled:
+    """Read a channel's next window into the book and prove it; or the window that is given, for another reason.
 
-    A channel that fails keeps its mark and says why; what was read before stays, and is read again next time.
+    Twice, or twice at once: every order once, the mark only forward. A channel that fails keeps its mark and says
+    why; what was read before stays, and is read again next time. Never raises.
     """
     channel = platforms().channel(name)
-    now = utcnow()
     overlap = timedelta(minutes=settings().policy.pull_overlap_minutes)
-    window = await in_transaction(lambda session: next_window(session, name, channel.shop, now, overlap, FIRST_WINDOW))
-    pulled = Pulled(name, since or window[0], until or window[1])
-    try:
-        pulled.counts = await _read(channel, pulled)
-    except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
-        pulled.error = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
-        await in_transaction(
-            lambda session: mark_failed(session, name, channel.shop, pulled.error, pulled.since, utcnow())
-        )
+
+    def begin(session: Session) -> PullWindow:
+        now = utcnow()
+        next_since, next_until = window.next_window(session, name, channel.shop, now, overlap, FIRST_WINDOW)
+        return window.begin(session, name, channel.shop, since or next_since, until or next_until, why, now)
+
+    return await _read_and_prove(channel, await in_transaction(begin))
+
+
+@outward("补拉缺口")
+async def pull_again(name: str, window_id: int) -> Pulled:
+    """Read a window that had something missing once more. Twice: the same orders, known by then."""
+    channel = platforms().channel(name)
+    row = await in_transaction(lambda session: session.get_one(PullWindow, window_id))
+    return await _read_and_prove(channel, row)
+
+
+@outward("复查渠道订单")
+async def look_again(name: str) -> Pulled | None:
+    """Read what was pulled an hour ago once more, for orders that the platform indexed late. None: nothing is due."""
+    channel, minutes = platforms().channel(name), settings().policy.second_look_minutes
+    if not minutes:
+        return None
+    after = timedelta(minutes=minutes)
+    due = await in_transaction(lambda session: window.second_look(session, name, channel.shop, utcnow(), after))
+    if due is None:
+        return None
+    pulled: Pulled = await pull_channel.fn(name, *due, why=Why.SECOND_LOOK)
+    if not pulled.error:
+        await in_transaction(lambda session: window.looked_again(session, name, channel.shop, due[1], utcnow()))
     return pulled
 
 
-async def _read(channel: Channel, pulled: Pulled) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    async for page in channel.orders_updated(pulled.since, pulled.until):
+async def gaps_of(name: str) -> list[int]:
+    """Windows of a channel with something missing that are due to be pulled again."""
+    channel = platforms().channel(name)
+    rows = await in_transaction(lambda session: window.due_gaps(session, name, channel.shop, utcnow()))
+    return [row.id for row in rows if row.id is not None]
+
+
+async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:
+    assert row.id is not None
+    id, pulled = row.id, Pulled(channel.name, row.since, row.until, why=Why(row.why))
+    try:
+        read = await _read(channel, id, pulled)
+        census = await _prove(channel, id, read, pulled)
+        pulled.told, pulled.held = census.count, len(census.ids) - len(pulled.missing)
+        await in_transaction(lambda session: _end(session, channel, id, pulled))
+    except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
+        pulled.error = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        await in_transaction(lambda session: _fail(session, channel, id, pulled))
+    return pulled
+
+
+async def _read(channel: Channel, window_id: int, pulled: Pulled) -> set[str]:
+    """Read the window, batch by batch; the ids that were read."""
+    read: set[str] = set()
+    gate = Gate(channel.name, channel.shop, pulled.why.value, window_id)
+    async for batch in _batches(channel.orders_updated(pulled.since, pulled.until)):
         faults.point("page_read")
-        taken = await in_transaction(lambda session, page=page: take_orders(session, page, utcnow()))  # type: ignore[misc]
+        await _take(gate, batch, pulled)
         faults.point("page_taken")
-        counts.update({outcome.value: count for outcome, count in taken.items()})
+        read.update(order.channel_order_id for order in batch)
+    if not read:
+        await gate.judge([])
+    return read
 
-    def mark(session: Session) -> None:
-        mark_read(session, channel.name, channel.shop, pulled.until, dict(counts), utcnow())
 
-    await in_transaction(mark)
-    return dict(counts)
+async def _batches(pages: AsyncIterator[list[Incoming]]) -> AsyncIterator[list[Incoming]]:
+    """Pages gathered into batches. What was gathered before a page fails comes out before the error does."""
+    batch: list[Incoming] = []
+    try:
+        async for page in pages:
+            batch += page
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+async def _take(gate: Gate, batch: Sequence[Incoming], pulled: Pulled) -> None:
+    """Judge a batch, then take it in. Raises `SuiteBroken` before anything of it enters."""
+    await gate.judge(batch)
+    taken = await in_transaction(lambda session: take_orders(session, batch, utcnow()))
+    counts = Counter(pulled.counts)
+    counts.update({outcome.value: count for outcome, count in taken.items()})
+    pulled.counts = dict(counts)
+
+
+async def _prove(channel: Channel, window_id: int, read: set[str], pulled: Pulled) -> Census:
+    """Compare with what the platform itself lists, and fetch by id what was not read. Names what is still missing."""
+    if not hasattr(channel, "census"):
+        return Census(len(read), frozenset(read))
+    census = await channel.census(pulled.since, pulled.until)
+    unread = sorted(census.ids - read)
+    fetched = await _fetch(channel, unread[:MOST_FETCHES])
+    gate = Gate(channel.name, channel.shop, pulled.why.value, window_id)
+    for start in range(0, len(fetched), BATCH):
+        await _take(gate, fetched[start : start + BATCH], pulled)
+    pulled.fetched = len(fetched)
+    pulled.missing = tuple(sorted(set(unread) - {order.channel_order_id for order in fetched}))
+    return census
+
+
+async def _fetch(channel: Channel, ids: Sequence[str]) -> list[Incoming]:
+    """The orders of these ids, those that can be had now."""
+    places = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def fetch(id: str) -> Incoming | None:
+        async with places:
+            try:
+                return await fetch_order(channel, id)
+            except PlatformError:
+                return None  # still missing: named, and pulled again
+
+    found = await asyncio.gather(*(fetch(id) for id in ids))
+    return [order for order in found if order is not None]
+
+
+async def fetch_order(channel: Channel, id: str) -> IncomingOrder | Unreadable:
+    """One order as it is now; what cannot be translated comes as `Unreadable`. Raises `PlatformError`."""
+    try:
+        return await channel.order(id)
+    except Refused as refused:
+        if refused.code != "unreadable":
+            raise
+        return Unreadable(channel.name, channel.shop, id, refused.message, {"id": id})
+
+
+def _end(session: Session, channel: Channel, window_id: int, pulled: Pulled) -> None:
+    told, held = pulled.told or 0, pulled.held
+    row = window.end(
+        session, window_id, told, held, pulled.missing, pulled.fetched, pulled.counts, utcnow()
+    )  # a gap does not hold the mark: it has a row of its own, and is pulled again until it is closed
+    if row.why == Why.PULL.value and row.state in (WindowState.WHOLE.value, WindowState.GAP.value):
+        window.mark_read(session, channel.name, channel.shop, pulled.until, pulled.counts, utcnow())
+
+
+def _fail(session: Session, channel: Channel, window_id: int, pulled: Pulled) -> None:
+    window.fail(session, window_id, pulled.error, utcnow())
+    if pulled.why is Why.PULL:
+        window.mark_failed(session, channel.name, channel.shop, pulled.error, pulled.since, utcnow())
