@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import httpx
 
-from integrations.channels import Parcel
+from integrations.channels import Census, Parcel
 from integrations.channels import shopify_queries as queries
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
+    identity,
     incoming,
     integer,
     listing,
@@ -27,7 +25,8 @@ from integrations.channels.payload import (
 )
 from integrations.channels.shopify_graphql import NAME, GraphQL, request_body
 from integrations.channels.shopify_orders import read_address, read_order
-from integrations.errors import Forged, Refused
+from integrations.channels.shopify_subscriptions import subscribe
+from integrations.errors import Refused
 from integrations.http import TOTAL_TIMEOUT
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
 from models.settings import ShopifySettings
@@ -36,18 +35,6 @@ from models.settings import ShopifySettings
 CARRIERS = {"sf_express": "SF Express"}
 
 _SHIPPABLE = {"OPEN", "IN_PROGRESS"}
-
-
-def verify_webhook(secrets: Iterable[str], body: bytes, signature: str) -> None:
-    """Check `X-Shopify-Hmac-Sha256` over the raw body; several secrets, because an old one signs for an hour.
-
-    Raises `Forged` unless one of them made the signature (shopify.dev, "verify deliveries").
-    """
-    for secret in secrets:
-        wanted = base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256))
-        if secret and hmac.compare_digest(wanted, signature.encode("utf-8", "replace")):
-            return
-    raise Forged(NAME, "signature", "the webhook's signature is not ours: answer 401")
 
 
 class Shopify:
@@ -62,10 +49,7 @@ class Shopify:
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), oldest first."""
-        # updatedAt has whole seconds: the window is widened to them, so that no edge falls between
-        start = since.astimezone(UTC).replace(microsecond=0)
-        end = (until.astimezone(UTC) + timedelta(microseconds=999_999)).replace(microsecond=0)
-        wanted = f"updated_at:>='{start:%Y-%m-%dT%H:%M:%SZ}' updated_at:<'{end:%Y-%m-%dT%H:%M:%SZ}'"
+        wanted = _updated_in(since, until)
         variables = {"first": queries.ORDERS_A_PAGE, "query": wanted, "lines": queries.LINES_AT_FIRST}
         after: str | None = None
         more = True
@@ -73,6 +57,27 @@ class Shopify:
             page, after, more = await patiently(partial(self._page, {**variables, "after": after}))
             if page:
                 yield page
+
+    async def census(self, since: datetime, until: datetime) -> Census:
+        """What Shopify counts for the search of `orders_updated`, and the ids that it lists, newest first.
+
+        Backwards, so that whatever makes a reading skip an order does not make the listing skip the same one. A count
+        that Shopify does not call exact is no proof of more: then the listing is all there is.
+        """
+        wanted = _updated_in(since, until)
+        count = await patiently(partial(self._count, wanted))
+        ids: set[str] = set()
+        variables = {"first": queries.IDS_A_PAGE, "query": wanted}
+        after: str | None = None
+        more = True
+        while more:
+            page, after, more = await patiently(partial(self._ids, {**variables, "after": after}))
+            ids.update(page)
+        return Census(len(ids) if count is None else count, frozenset(ids))
+
+    async def subscribe(self, uri: str) -> list[str]:
+        """Have every topic that `shopify_push` reads sent to this https address; the topics that were not before."""
+        return await subscribe(self.graphql, uri)
 
     async def order(self, channel_order_id: str) -> IncomingOrder:
         """The order as it is now."""
@@ -172,6 +177,22 @@ class Shopify:
         found = [await self._incoming(node) for node in nodes]
         return found, info.get("endCursor"), info.get("hasNextPage") is True
 
+    async def _count(self, wanted: str) -> int | None:
+        """How many orders the search counts; None when Shopify does not say that this is exact."""
+        data = await self._ask(queries.ORDERS_COUNT, "ordersCount", {"query": wanted})
+        with understood(NAME):
+            told = mapping(data.get("ordersCount") or {}, "ordersCount")
+            return integer(told.get("count"), "count") if told.get("precision") == "EXACT" else None
+
+    async def _ids(self, variables: dict[str, Any]) -> tuple[list[str], str | None, bool]:
+        """One page of ids, the cursor behind it, and whether more follow."""
+        data = await self._ask(queries.ORDER_IDS, "orderIds", variables)
+        with understood(NAME):
+            page = mapping(data.get("orders"), "orders")
+            info = mapping(page.get("pageInfo"), "pageInfo")
+            found = [identity(node.get("id"), "id") for node in mappings(page.get("nodes"), "orders")]
+        return found, info.get("endCursor"), info.get("hasNextPage") is True
+
     async def _incoming(self, node: Any) -> Incoming:
         try:
             node = await self._completed(node) if isinstance(node, dict) else node
@@ -225,3 +246,10 @@ class Shopify:
 
     async def _ask(self, query: str, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         return await self.graphql.send(request_body(query, operation, variables))
+
+
+def _updated_in(since: datetime, until: datetime) -> str:
+    """The search for orders updated in [since, until), which is widened to whole seconds, as updatedAt has them."""
+    start = since.astimezone(UTC).replace(microsecond=0)
+    end = (until.astimezone(UTC) + timedelta(microseconds=999_999)).replace(microsecond=0)
+    return f"updated_at:>='{start:%Y-%m-%dT%H:%M:%SZ}' updated_at:<'{end:%Y-%m-%dT%H:%M:%SZ}'"

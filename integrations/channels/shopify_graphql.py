@@ -58,11 +58,9 @@ class GraphQL:
 
         A token that is refused is renewed once. `Later` also when there is no room in the bucket for too long.
         """
-        asked = json.loads(body)
-        operation = asked["operationName"]
-        tells = asked["query"].lstrip().startswith("mutation")
+        operation = str(json.loads(body).get("operationName", ""))
         token = await self._current_token()
-        longest = LONGEST_WAIT_TO_TELL if tells else LONGEST_WAIT_TO_ASK
+        longest = LONGEST_WAIT_TO_ASK if is_reading(body) else LONGEST_WAIT_TO_TELL
         async with self._bucket.turn(NAME, operation, longest):
             try:
                 return await self._send_as(token, operation, body)

@@ -1,4 +1,16 @@
-"""What a Shopify order means to the hub. Pure; fields as in the Admin GraphQL schema 2026-10."""
+"""What a Shopify order means to the hub. Pure; fields as in the Admin GraphQL schema 2026-10.
+
+Edits and refunds, as the schema describes them: a line's `quantity` includes what was refunded or removed since,
+`currentQuantity` does not, and a removed line stays in the list with nothing left. Not verified at a real shop [U]:
+
+- an edit that raises a line raises `quantity` and `originalTotalSet`; a line that an edit adds has its own id, and a
+  fulfilment order line like any other;
+- `totalPriceSet` ("before returns") grows with what an edit adds, and keeps what an edit or a refund takes away, as
+  `quantity` does, so that lines and total still add up;
+- an order that was paid and then grew is PARTIALLY_PAID until the rest is paid: it waits for money again, with
+  `paid_at` and `paid_fen` of what was paid before;
+- what an edit took away is still owed to the customer until a refund shows in `totalRefundedSet`.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +86,7 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
         raw=order,
         payment_keeper=keeper,
         payment_ref=payment_ref,
+        refunded_fen=_fen(order, "totalRefundedSet", 0),
     )
 
 
@@ -114,14 +127,17 @@ def _line(node: dict[str, Any]) -> IncomingLine:
     # discountAllocations hold the line's share of every discount, also of those on the whole order
     allocations = mappings(node.get("discountAllocations"), "discountAllocations")
     discount = sum(_fen(allocation, "allocatedAmountSet") for allocation in allocations)
+    quantity = integer(node.get("quantity"), "quantity")
+    left = integer(node.get("currentQuantity"), "currentQuantity", quantity)
     return IncomingLine(
         channel_line_id=identity(node.get("id"), "line id"),
         sku=text(node.get("sku"), "sku"),
         title=text(node.get("title"), "title"),
-        quantity=integer(node.get("quantity"), "quantity"),
+        quantity=quantity,
         unit_price_fen=_fen(node, "originalUnitPriceSet"),
         paid_fen=_fen(node, "originalTotalSet") - discount,
         attributes=_attributes(node),
+        cancelled_quantity=max(0, min(quantity - left, quantity)),
     )
 
 

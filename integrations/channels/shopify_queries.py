@@ -7,6 +7,7 @@ from __future__ import annotations
 ORDERS_A_PAGE = 10
 LINES_AT_FIRST = 10
 LINES_A_PAGE = 50
+IDS_A_PAGE = 250
 
 _LINE = """
 fragment LineParts on LineItem {
@@ -59,6 +60,19 @@ query orders($first: Int!, $after: String, $query: String!, $lines: Int!) {
 }"""
     + _ORDER
 )
+
+ORDERS_COUNT = """
+query ordersCount($query: String!) {
+  ordersCount(query: $query, limit: null) { count precision }
+}"""
+
+ORDER_IDS = """
+query orderIds($first: Int!, $after: String, $query: String!) {
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT, reverse: true) {
+    nodes { id }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
 
 ORDER = (
     """
@@ -185,3 +199,19 @@ query codeDiscountNodeByCode($code: String!) {
 }"""
     + _COUPON
 )
+
+SUBSCRIPTIONS = """
+query webhookSubscriptions($first: Int!, $after: String) {
+  webhookSubscriptions(first: $first, after: $after) {
+    nodes { id topic uri }
+    pageInfo { hasNextPage endCursor }
+  }
+}"""
+
+SUBSCRIPTION_CREATE = """
+mutation webhookSubscriptionCreate($topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
+    webhookSubscription { id topic uri }
+    userErrors { field message }
+  }
+}"""

@@ -6,7 +6,8 @@ bucket, cursors that survive moving orders, and `userErrors` are as the platform
 
 Mutations that must carry `@idempotent` are refused without it.
 
-Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`, `idempotency_concurrent`.
+Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`, `idempotency_concurrent`, and
+`at_least` on `ordersCount`. Queries that the cost bucket turns away are counted in the journal as `throttled`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from integrations.sandbox import shopify_coupons, shopify_refunds, shopify_stock
+from integrations.sandbox import shopify_coupons, shopify_refunds, shopify_stock, shopify_webhooks
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid, Operation
@@ -41,8 +42,11 @@ KNOWN: dict[str, Operation] = {
     **shopify_refunds.OPERATIONS,
     **shopify_coupons.OPERATIONS,
     **shopify_stock.OPERATIONS,
+    **shopify_webhooks.OPERATIONS,
 }
-CHANGES = MUTATIONS | shopify_refunds.MUTATIONS | shopify_coupons.MUTATIONS | shopify_stock.MUTATIONS
+CHANGES = MUTATIONS.union(
+    *(part.MUTATIONS for part in (shopify_refunds, shopify_coupons, shopify_stock, shopify_webhooks))
+)
 #: Changes whose field must carry `@idempotent(key: $key)` (mandatory since 2026-04).
 IDEMPOTENT = {"refundCreate", "inventorySetQuantities"}
 
@@ -103,6 +107,8 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
                     case "idempotency_concurrent":
                         message = "This request is currently in progress, please try again."
                         return JSONResponse({"errors": [_shown(Invalid(message, "IDEMPOTENCY_CONCURRENT_REQUEST"))]})
+                    case "at_least":
+                        return JSONResponse({"data": {"ordersCount": {"count": 1, "precision": "AT_LEAST"}}})
                     case "internal_error":
                         message = "Internal error. Looks like something went wrong on our end."
                         return JSONResponse({"errors": [_shown(Invalid(message, "INTERNAL_SERVER_ERROR"))]})
@@ -144,7 +150,7 @@ def _checked(asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     declared = {name: (kind, needed) for name, kind, needed in _VARIABLE.findall(match[3])}
     if unknown := variables.keys() - declared.keys():
         raise Invalid(f"Variable ${min(unknown)} is not declared")
-    kinds = {"Int": int, "String": str, "ID": str}
+    kinds = {"Int": int, "String": str, "ID": str, "WebhookSubscriptionTopic": str}
     for name, (kind, needed) in declared.items():
         value = variables.get(name)
         if (value is None and needed) or (value is not None and not isinstance(value, kinds.get(kind, dict))):
@@ -164,6 +170,7 @@ def _answered(world: World, operation: str, variables: dict[str, Any]) -> Respon
         message = f"Query cost is {requested}, which exceeds the single query max cost limit"
         return JSONResponse({"errors": [_shown(Invalid(message, "MAX_COST_EXCEEDED"))]})
     if requested > available:
+        world.count(PLATFORM, "throttled", operation, took_effect=False)
         return _throttled(requested, {**status, "currentlyAvailable": round(available)})
     try:
         data = KNOWN[operation](world, variables)

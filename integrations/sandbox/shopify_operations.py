@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from integrations.sandbox.paging import Position, behind
+from integrations.sandbox.paging import CHUNK, Position, behind
+from integrations.sandbox.shopify_index import hidden
 from integrations.sandbox.shopify_orders import ORDER, PART, save, ship
 from integrations.sandbox.world import World
 
@@ -30,17 +31,53 @@ class Invalid(Exception):
 
 
 def _orders(world: World, variables: dict[str, Any]) -> dict[str, Any]:
+    since, until, first, last = _search(variables)
+    late = hidden(world)
+    listed = (order for order in behind(world, ORDER, since, until, last, _position) if order["id"] not in late)
+    page, info = _page(listed, first)
+    return {"orders": {"nodes": [_node(order, variables["lines"]) for order in page], "pageInfo": info}}
+
+
+def _order_ids(world: World, variables: dict[str, Any]) -> dict[str, Any]:
+    """The same search, newest first (`reverse: true`), ids only."""
+    since, until, first, last = _search(variables)
+    late = hidden(world)
+    listed = (order for order in _before(world, since, until, last) if order["id"] not in late)
+    page, info = _page(listed, first)
+    return {"orders": {"nodes": [{"id": order["id"]} for order in page], "pageInfo": info}}
+
+
+def _orders_count(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     since, until = _window(variables["query"])
-    first = variables["first"]
-    if not 0 < first <= 250:
+    late = [world.get(ORDER, order_id) for order_id, counted in hidden(world).items() if not counted]
+    missing = sum(1 for order in late if order and since <= _position(order)[0] < until)
+    return {"ordersCount": {"count": world.size(ORDER, since, until) - missing, "precision": "EXACT"}}
+
+
+def _before(world: World, since: float, until: float, last: Position | None) -> Iterator[dict[str, Any]]:
+    """Orders updated in [since, until), newest first, before `last`."""
+    until = min(until, last[0] + 1.0) if last else until  # whole seconds
+    end = world.size(ORDER, since, until)
+    while end > 0:
+        start = max(0, end - CHUNK)
+        rows = world.window(ORDER, since, until, start, end - start)
+        yield from (row for row in reversed(rows) if last is None or _position(row) < last)
+        end = start
+
+
+def _page(listed: Iterator[dict[str, Any]], first: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The first so many, and their `pageInfo`."""
+    found = list(islice(listed, first + 1))
+    cursor = _cursor(found[:first][-1]) if found else None
+    return found[:first], {"hasNextPage": len(found) > first, "endCursor": cursor}
+
+
+def _search(variables: dict[str, Any]) -> tuple[float, float, int, Position | None]:
+    """Since, until, how many and behind which order, as a search of orders asks for them."""
+    if not 0 < variables["first"] <= 250:
         raise Invalid("first must be between 1 and 250")
     after = variables.get("after")
-    last = _cursor_of(after) if after else None
-    found = list(islice(behind(world, ORDER, since, until, last, _position), first + 1))
-    page = found[:first]
-    cursor = _cursor(page[-1]) if page else None
-    info = {"hasNextPage": len(found) > first, "endCursor": cursor}
-    return {"orders": {"nodes": [_node(order, variables["lines"]) for order in page], "pageInfo": info}}
+    return *_window(variables["query"]), variables["first"], _cursor_of(after) if after else None
 
 
 def _window(query: str) -> tuple[float, float]:
@@ -77,7 +114,7 @@ def _connection(items: list[dict[str, Any]], first: int, after: str | None = Non
 def _node(order: dict[str, Any], lines: int) -> dict[str, Any]:
     parts = [_part(part, lines) for part in order["fulfillmentOrders"]]
     return {
-        **{name: value for name, value in order.items() if name not in ("fulfillments", "refunds")},
+        **{name: value for name, value in order.items() if name not in ("fulfillments", "refunds", "edits")},
         "lineItems": _connection(order["lineItems"], lines),
         "fulfillmentOrders": _connection(parts, 3),
     }
@@ -182,6 +219,8 @@ def _shippable(world: World, groups: list[dict[str, Any]]) -> tuple[dict[str, An
 
 OPERATIONS: dict[str, Operation] = {
     "orders": _orders,
+    "orderIds": _order_ids,
+    "ordersCount": _orders_count,
     "order": _order,
     "lineItems": _line_items,
     "fulfillmentOrders": _fulfillment_orders,

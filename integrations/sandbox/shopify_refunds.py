@@ -12,16 +12,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from integrations.sandbox import shopify_webhooks
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.jobs import Handler, Post
+from integrations.sandbox.shopify_fulfilment_orders import remaining
 from integrations.sandbox.shopify_operations import PLATFORM, Invalid, Operation
-from integrations.sandbox.shopify_orders import FIRST_ID, ORDER, money, save
+from integrations.sandbox.shopify_orders import ORDER, refund_part, save
 from integrations.sandbox.world import Job, World
 
 KEY = "shopify.refund_key"  # idempotency key -> {"parameters", "order", "refund"}
 #: `{"status": …, "seconds": n}` when refunds shall not be SUCCESS at once; with seconds they are SUCCESS after those.
 OUTCOME = "shopify.refund_outcome"
-FIRST_REFUND = 890_088_186_000_000_000
 SETTLES = "shopify.refund_settles"
 
 
@@ -55,8 +56,8 @@ def refunds(world: World, variables: dict[str, Any]) -> dict[str, Any]:
 
 
 def jobs(credentials: Credentials, portal_url: str) -> dict[str, Handler]:
-    """Refunds that were PENDING settle."""
-    return {SETTLES: _settle}
+    """What becomes due at the shop: refunds that were PENDING settle, webhooks are sent."""
+    return {SETTLES: _settle, **shopify_webhooks.jobs(credentials, portal_url)}
 
 
 async def _settle(job: Job, world: World, post: Post) -> float | None:
@@ -92,72 +93,35 @@ def _objection(order: dict[str, Any], wanted: dict[str, Any]) -> str | None:
     if any(amount <= 0 for amount in amounts) or sum(amounts) > left:
         return f"Refund amount is not between 0 and the {left} that is left"
     quantities = {line["id"]: line["currentQuantity"] for line in order["lineItems"]}
-    remaining = _remaining(order)
+    unshipped = remaining(order)
     for item in wanted.get("refundLineItems") or []:
         line, quantity = item["lineItemId"], item["quantity"]
         cancelled = item["restockType"] == "CANCEL"
-        if not 0 < quantity <= quantities.get(line, 0) or (cancelled and quantity > remaining.get(line, 0)):
+        if not 0 < quantity <= quantities.get(line, 0) or (cancelled and quantity > unshipped.get(line, 0)):
             return "Refund line items quantity cannot refund more items than were purchased"
         if cancelled and not item.get("locationId"):
             return "Refund line items location is needed to restock"
         quantities[line] -= quantity
-        remaining[line] = remaining.get(line, 0) - (quantity if cancelled else 0)
+        unshipped[line] = unshipped.get(line, 0) - (quantity if cancelled else 0)
     return None
 
 
 def _refunded(world: World, order: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Change the order: money given back, lines cancelled; returns the refund."""
-    number = FIRST_REFUND + (int(order["legacyResourceId"]) - FIRST_ID) * 100 + len(order["refunds"])
     outcome = world.get(OUTCOME, "") or {"status": "SUCCESS"}
-    transactions = [
-        {"id": f"gid://shopify/OrderTransaction/{number * 10 + index}", "kind": "REFUND", "status": outcome["status"]}
-        for index, _ in enumerate(wanted["transactions"])
-    ]
-    amount = sum(Decimal(part["amount"]) for part in wanted["transactions"])
-    refund = {
-        "id": f"gid://shopify/Refund/{number}",
-        "note": wanted.get("note"),
-        "totalRefundedSet": money(int(amount * 100)),
-        "transactions": {"nodes": transactions},
-    }
-    order["refunds"].append(refund)
-    total = _amount(order, "totalRefundedSet") + amount
-    order["totalRefundedSet"] = money(int(total * 100))
-    whole = total >= _amount(order, "totalReceivedSet")
-    order["displayFinancialStatus"] = "REFUNDED" if whole else "PARTIALLY_REFUNDED"
-    for item in wanted.get("refundLineItems") or []:
-        for line in order["lineItems"]:
-            if line["id"] == item["lineItemId"]:
-                line["currentQuantity"] -= item["quantity"]
-        if item["restockType"] == "CANCEL":
-            _cancel(order, item["lineItemId"], item["quantity"])
+    items = wanted.get("refundLineItems") or []
+    refund = refund_part(
+        order,
+        int(sum(Decimal(part["amount"]) for part in wanted["transactions"]) * 100),
+        [(item["lineItemId"], item["quantity"]) for item in items],
+        [(item["lineItemId"], item["quantity"]) for item in items if item["restockType"] == "CANCEL"],
+        note=wanted.get("note", ""),
+        status=outcome["status"],
+        transactions=len(wanted["transactions"]),
+    )
     if seconds := outcome.get("seconds"):
         world.later(seconds, SETTLES, {"order": order["id"], "refund": refund["id"]})
     return refund
-
-
-def _cancel(order: dict[str, Any], line: str, quantity: int) -> None:
-    """Take what is not shipped out of the fulfilment orders; one with nothing left is closed."""
-    for part in order["fulfillmentOrders"]:
-        for item in part["lineItems"]:
-            if item["lineItem"]["id"] == line:
-                taken = min(quantity, item["remainingQuantity"])
-                item["remainingQuantity"] -= taken
-                quantity -= taken
-        if not any(item["remainingQuantity"] for item in part["lineItems"]):
-            part["status"] = "CLOSED"
-    if order["fulfillments"] and not any(_remaining(order).values()):
-        order["displayFulfillmentStatus"] = "FULFILLED"
-
-
-def _remaining(order: dict[str, Any]) -> dict[str, int]:
-    """How many of each line are not shipped yet."""
-    left: dict[str, int] = {}
-    for part in order["fulfillmentOrders"]:
-        for item in part["lineItems"]:
-            line = item["lineItem"]["id"]
-            left[line] = left.get(line, 0) + item["remainingQuantity"]
-    return left
 
 
 def _amount(order: dict[str, Any], name: str) -> Decimal:

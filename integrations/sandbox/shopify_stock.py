@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from integrations.sandbox import shelves
+from integrations.sandbox.shopify_fulfilment_orders import LOCATION
 from integrations.sandbox.shopify_operations import Invalid
 from integrations.sandbox.world import World
 
 PLATFORM = "shopify"
 KEY = "shopify.inventory_key"  # idempotency key -> {"asked": the input, "answer": what was answered}
-LOCATION = "gid://shopify/Location/655441491"
 ITEM = "gid://shopify/InventoryItem/"
 HIGHEST = 1_000_000_000
 

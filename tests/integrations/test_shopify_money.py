@@ -19,6 +19,7 @@ from integrations.payments.shopify import ShopifyMoney
 from integrations.payments.wechat_pay import WeChatPay
 from integrations.sandbox import shopify_orders as shop
 from integrations.sandbox.replay import cancel
+from integrations.sandbox.shopify_fulfilment_orders import LOCATION
 from integrations.sandbox.shopify_refunds import OUTCOME
 from models.intake import IncomingOrder, PlatformStatus
 from tests.integrations.sandbox_server import NOON, Running, basket, line, sandbox
@@ -146,7 +147,7 @@ async def test_shipped_goods_are_refunded_without_restocking(tmp_path: Path) -> 
 
         lines = json.loads(request)["variables"]["input"]["refundLineItems"]
         assert [(part["quantity"], part["restockType"]) for part in lines] == [(1, "CANCEL"), (1, "NO_RESTOCK")]
-        assert lines[0]["locationId"] == shop.LOCATION
+        assert lines[0]["locationId"] == LOCATION
         assert answer.state == RefundState.PAID
         assert stored(running, order)["displayFulfillmentStatus"] == "FULFILLED"
 
