@@ -15,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from integrations import http
+from integrations.portal import channel_webhooks
 from integrations.portal.guard import Guard
 from integrations.portal.links import Links
 from integrations.portal.order_link import OrderLink
@@ -55,6 +56,9 @@ def make_public() -> ASGIApp:
             Route("/webhooks/warehouse", take_stock_check, methods=["POST"]),
             Route("/webhooks/wechat-pay", payments.wechat_pay, methods=["POST"]),
             Route("/webhooks/alipay", payments.alipay, methods=["POST"]),
+            Route("/webhooks/shopify", channel_webhooks.shopify, methods=["POST"]),
+            Route("/webhooks/wechat-shop", channel_webhooks.wechat_shop, methods=["GET", "POST"]),
+            Route("/webhooks/douyin", channel_webhooks.douyin, methods=["POST"]),
             Route("/t/{token}", Tracking(links).show),
             Route("/o/{token}", orders.show),
             Route("/o/{token}/cancel", orders.ask, methods=["GET"]),
