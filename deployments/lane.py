@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError
 from deployments.dead_runs import process_is_gone
 from deployments.hearing import keep_hearing
 from deployments.prefect_server import wait_until_healthy
+from deployments.publishing import keep_publishing
 from flows.fulfilment_lane import fulfilment_lane
 from models import lane as lanes
 from models.database import in_transaction, utcnow
@@ -39,7 +40,7 @@ async def run(stop: asyncio.Event) -> None:
     await _bury_the_gone()
     process = await register_lane(config.concurrency)
     last: asyncio.Task[object] | None = None
-    hearing = asyncio.create_task(keep_hearing(process.closing))
+    beside = [asyncio.create_task(work(process.closing)) for work in (keep_hearing, keep_publishing)]
     try:
         while not stop.is_set() and not process.drained:
             shift = asyncio.create_task(fulfilment_lane(process.name, config.shift_seconds))
@@ -49,7 +50,7 @@ async def run(stop: asyncio.Event) -> None:
             last = shift
     finally:
         process.closing.set()  # the running shift claims no more and finishes what it holds
-        await asyncio.wait({hearing, last} if last is not None else {hearing}, timeout=60)
+        await asyncio.wait([*beside, *([last] if last is not None else [])], timeout=60)
         with contextlib.suppress(DBAPIError):  # the next lane finds that this process is gone
             await in_transaction(lambda session: lanes.end(session, process.name, utcnow()))
 

@@ -93,6 +93,11 @@ class StockMovement(SQLModel, table=True):
     reason: str = words()
 
 
+def last_movement(session: Session) -> int:
+    """The number of the newest row of the ledger; it has moved when this has."""
+    return session.connection().execute(text("SELECT coalesce(max(id), 0) FROM stock_movement")).scalar_one()
+
+
 def receive(session: Session, warehouse: str, sku: str, quantity: int, reason: str, actor: str, now: datetime) -> None:
     """Add stock that arrived (a positive quantity in the SKU's unit); the first who waits for it looks again."""
     if quantity <= 0:

@@ -47,6 +47,8 @@ async def wechat_shop(request: Request) -> Response:
             return PlainTextResponse(wechat_push.echo(own, request.query_params))
         except PlatformError as error:
             return _not_believed("wechat_shop", error)
+        except ValueError:
+            return _not_connected()
     body = await read_body(request, BODY_BYTES)
     kept = await _take(
         "wechat_shop", own.shop, body, lambda: wechat_push.read_push(own, request.query_params, body, utcnow())
@@ -69,6 +71,8 @@ async def _take(channel: str, shop: str, body: bytes, read: Callable[[], Sequenc
         pushed = read()
     except PlatformError as error:
         return _not_believed(channel, error)
+    except ValueError:  # a key of the wrong shape in our own settings
+        return _not_connected()
     except RecursionError:
         return JSONResponse({"ok": False, "error": "nested too deeply"}, 400)
     if not all(_can_be_kept(push) for push in pushed):
