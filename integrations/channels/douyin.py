@@ -12,11 +12,20 @@ from typing import Any
 
 import httpx
 
-from integrations.channels import Parcel
+from integrations.channels import Census, Parcel
 from integrations.channels.douyin_api import NAME, OpenApi, param_json
 from integrations.channels.douyin_orders import read_area, read_order
 from integrations.channels.patience import patiently
-from integrations.channels.payload import incoming, integer, listing, mapping, mappings, text, understood
+from integrations.channels.payload import (
+    identity,
+    incoming,
+    integer,
+    listing,
+    mapping,
+    mappings,
+    text,
+    understood,
+)
 from integrations.errors import Refused
 from integrations.http import TOTAL_TIMEOUT
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
@@ -43,26 +52,24 @@ class Douyin:
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), oldest first; masked receivers."""
-        windows = [(math.floor(since.timestamp()), math.ceil(until.timestamp()))]
-        while windows:
-            start, end = windows.pop()
-            page, before = 0, 0
-            while True:
-                found, total = await patiently(partial(self._page, start, end, page))
-                if total > self.ceiling and end - start > 1:
-                    middle = (start + end) // 2
-                    windows += [(middle, end), (start, middle)]
-                    break
-                if found:
-                    yield [incoming(read_order, order, NAME, self.shop, "order_id") for order in found]
-                # orders that have left the window since the last page moved those behind them one place forward
-                gone, before = max(0, before - total), total
-                if gone:
-                    page = max(0, page - math.ceil(gone / PAGE_SIZE))
-                elif not found or (page + 1) * PAGE_SIZE >= total:
-                    break
-                else:
-                    page += 1
+        start, end = math.floor(since.timestamp()), math.ceil(until.timestamp())
+        async for found, _ in self._pages(start, end, ascending=True):
+            if found:
+                yield [incoming(read_order, order, NAME, self.shop, "order_id") for order in found]
+
+    async def census(self, since: datetime, until: datetime) -> Census:
+        """`total` of the listing of [since, until), and the ids listed anew, newest first.
+
+        Windows are cut like the reading's, but share no second, so that nobody is counted twice.
+        """
+        first, last = math.floor(since.timestamp()), math.ceil(until.timestamp()) - 1
+        count = 0
+        ids: set[str] = set()
+        async for found, counted in self._pages(first, last, ascending=False):
+            count += counted
+            with understood(NAME):
+                ids.update(identity(mapping(order, "order").get("order_id"), "order_id") for order in found)
+        return Census(count, frozenset(ids))
 
     async def order(self, channel_order_id: str) -> IncomingOrder:
         """The order as it is now; masked receiver."""
@@ -98,22 +105,29 @@ class Douyin:
         return Receiver(name, phone, province, city, district, street + detail)
 
     def shipping_notice(self, channel_order_id: str, handles: dict[str, Any], parcel: Parcel) -> bytes:
-        """Method and parameters: `order.logisticsAdd` for the whole order, else one pack of several.
+        """Method and parameters: `order.logisticsAdd` for all that is left of an order in one parcel, else one pack.
 
-        Only packs have a key (`request_id`, from order and waybill). Raises `Refused` for unknown lines or carriers.
+        Lines that were paid back meanwhile are left out: nobody waits for them, and the platform would refuse the
+        whole notice. Only packs have a key (`request_id`, from order and waybill). Raises `Refused` for unknown lines
+        or carriers, and when everything in the parcel was paid back.
         """
         company = CARRIERS.get(parcel.carrier)
         if company is None:
             raise Refused(NAME, "unknown_carrier", f"no Douyin company code for carrier {parcel.carrier}")
-        ordered = {str(line): int(quantity) for line, quantity in handles.get("lines", {}).items()}
+        left = {str(line): int(quantity) for line, quantity in handles.get("lines", {}).items()}
         packed: dict[str, int] = {}
         for line, quantity in parcel.lines:
             packed[line] = packed.get(line, 0) + quantity
-        if unknown := packed.keys() - ordered.keys():
+        if unknown := packed.keys() - left.keys():
             raise Refused(NAME, "unknown_line", f"order {channel_order_id} has no line {min(unknown)}")
+        packed = {line: quantity for line, quantity in packed.items() if left[line]}
+        if not packed:
+            said = f"all of parcel {parcel.waybill_no} was paid back: stop the parcel, there is nothing to tell"
+            raise Refused(NAME, "paid_back", said)
         waybill = {"company_code": company, "logistics_code": parcel.waybill_no}
         param: dict[str, Any] = {"order_id": channel_order_id}
-        if packed == ordered:
+        expected = {line: quantity for line, quantity in left.items() if quantity}
+        if packed == expected and not handles.get("part_shipped"):
             method = "order.logisticsAdd"
             param |= waybill
         else:
@@ -144,13 +158,38 @@ class Douyin:
         with understood(NAME):
             return mapping(data.get("shop_order_detail"), "shop_order_detail")
 
-    async def _page(self, start: int, end: int, page: int) -> tuple[list[Any], int]:
+    async def _pages(self, start: int, end: int, *, ascending: bool) -> AsyncIterator[tuple[list[Any], int]]:
+        """Pages of what was updated from start to end, both included, and with the last page of a window its total.
+
+        A window above the ceiling is cut in halves. Ascending ones share their second in the middle (should the
+        platform not count a window's end to it, nothing is lost); descending ones share none.
+        """
+        windows = [(start, end)]
+        while windows:
+            first, last = windows.pop()
+            page, before = 0, 0
+            while True:
+                found, total = await patiently(partial(self._page, first, last, page, ascending))
+                if total > self.ceiling and last - first > ascending:
+                    middle = (first + last) // 2
+                    halves = [(first, middle), (middle if ascending else middle + 1, last)]
+                    windows += reversed(halves) if ascending else halves
+                    break
+                # orders that have left the window since the last page moved those behind them one place forward
+                gone, before = max(0, before - total), total
+                is_last = not gone and (not found or (page + 1) * PAGE_SIZE >= total)
+                yield found, total if is_last else 0
+                if is_last:
+                    break
+                page = max(0, page - math.ceil(gone / PAGE_SIZE)) if gone else page + 1
+
+    async def _page(self, start: int, end: int, page: int, ascending: bool) -> tuple[list[Any], int]:
         """Orders of one page (the first is 0), and how many the window holds."""
         params = {
             "update_time_start": start,
             "update_time_end": end,
             "order_by": "update_time",
-            "order_asc": True,
+            "order_asc": ascending,
             "page": page,
             "size": PAGE_SIZE,
         }

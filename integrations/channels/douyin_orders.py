@@ -1,4 +1,10 @@
-"""What a Douyin shop order means to the hub. Pure; field names as in the platform's SDK."""
+"""What a Douyin shop order means to the hub. Pure; field names as in the platform's SDK.
+
+A line whose after-sale has paid (`refund_status` 3) is cancelled as a whole, and all that was paid for it counts as
+paid back: [U] the order does not say whether an after-sale was for some pieces or a part of the sum
+(`afterSale.Detail` does), nor whether the freight was part of it. A request that was withdrawn stays at
+`refund_status` 1 with `after_sale_status` 28, and cancels nothing.
+"""
 
 from __future__ import annotations
 
@@ -58,8 +64,12 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
         receiver=_masked(order),
         lines=lines,
         note=text(order.get("buyer_words"), "buyer_words"),
-        handles={"lines": {line.channel_line_id: line.quantity for line in lines}},
+        handles={
+            "lines": {line.channel_line_id: line.quantity - line.cancelled_quantity for line in lines},
+            "part_shipped": bool(order.get("logistics_info")),
+        },
         raw=order,
+        refunded_fen=sum(line.paid_fen for item, line in zip(items, lines, strict=True) if _is_refunded(item)),
     )
 
 
@@ -91,15 +101,22 @@ def _masked(order: dict[str, Any]) -> Receiver | None:
 
 def _line(item: dict[str, Any]) -> IncomingLine:
     sku = text(item.get("code"), "code") or text(item.get("out_sku_id"), "out_sku_id")
+    quantity = integer(item.get("item_num"), "item_num")
     return IncomingLine(
         channel_line_id=identity(item.get("order_id"), "line order_id"),
         sku=sku or text(item.get("sku_id"), "sku_id"),
         title=text(item.get("product_name"), "product_name"),
-        quantity=integer(item.get("item_num"), "item_num"),
+        quantity=quantity,
         unit_price_fen=integer(item.get("origin_amount"), "origin_amount"),
         paid_fen=integer(item.get("pay_amount"), "line pay_amount"),
         attributes=_attributes(item),
+        cancelled_quantity=quantity if _is_refunded(item) else 0,
     )
+
+
+def _is_refunded(item: dict[str, Any]) -> bool:
+    after_sale = mapping(item.get("after_sale_info") or {}, "after_sale_info")
+    return integer(after_sale.get("refund_status"), "refund_status", 0) == _REFUNDED
 
 
 def _attributes(item: dict[str, Any]) -> dict[str, str]:
@@ -114,7 +131,6 @@ def _attributes(item: dict[str, Any]) -> dict[str, str]:
 
 
 def _status(order: dict[str, Any], items: list[dict[str, Any]]) -> PlatformStatus:
-    refunds = [mapping(item.get("after_sale_info") or {}, "after_sale_info") for item in items]
-    if refunds and all(integer(refund.get("refund_status"), "refund_status", 0) == _REFUNDED for refund in refunds):
+    if items and all(_is_refunded(item) for item in items):
         return PlatformStatus.REFUNDED
     return _STATUS.get(integer(order.get("order_status"), "order_status"), PlatformStatus.UNKNOWN)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from integrations.channels.payload import epoch, epoch_or_none, identity, integer, mapping, mappings, text
 from integrations.channels.wechat_api import NAME
+from integrations.channels.wechat_refunds import AfterSale, paid_back
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 
 _STATUS = {
@@ -27,10 +29,12 @@ _STATUS = {
 _PROFILE = re.compile(r"宠物档案(?:[(（]([^)）\n]*)[)）])?[:：]([^\n]*)")
 
 
-def read_order(payload: Any, shop: str) -> IncomingOrder:
+def read_order(payload: Any, shop: str, after_sales: Sequence[AfterSale] = ()) -> IncomingOrder:
     """The `order` of `/channels/ec/order/get` as the hub takes it in; the receiver is masked.
 
-    Raises `Unparsable` without an id, or when a number or time cannot be read; odd values are carried over.
+    `after_sales` are the order's own, where some are over: without them an exchange cannot be told from a refund, and
+    what was paid back is the lines' share (`integrations.channels.wechat_refunds`). Raises `Unparsable` without an id,
+    or when a number or time cannot be read; odd values are carried over.
     """
     order = mapping(payload, "order")
     order_id = identity(order.get("order_id"), "order_id")
@@ -42,7 +46,10 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
     profiles = read_profiles(note)
     products = mappings(detail.get("product_infos"), "product_infos")
     keys = _line_ids(products)
-    lines = tuple(_line(product, key, profiles) for product, key in zip(products, keys, strict=True))
+    cancelled, refunded_fen = paid_back(products, after_sales)
+    lines = tuple(
+        _line(product, key, profiles, gone) for product, key, gone in zip(products, keys, cancelled, strict=True)
+    )
     return IncomingOrder(
         channel=NAME,
         shop=shop,
@@ -67,6 +74,7 @@ def read_order(payload: Any, shop: str) -> IncomingOrder:
             "paid": {line.channel_line_id: {"count": line.quantity, "fen": line.paid_fen} for line in lines},
         },
         raw=order,
+        refunded_fen=refunded_fen,
     )
 
 
@@ -113,7 +121,7 @@ def _line_ids(products: list[dict[str, Any]]) -> list[str]:
     return ids
 
 
-def _line(product: dict[str, Any], key: str, profiles: dict[str, dict[str, str]]) -> IncomingLine:
+def _line(product: dict[str, Any], key: str, profiles: dict[str, dict[str, str]], cancelled: int) -> IncomingLine:
     sku = text(product.get("sku_code"), "sku_code") or text(product.get("out_sku_id"), "out_sku_id")
     sku = sku or text(product.get("sku_id"), "sku_id")
     return IncomingLine(
@@ -124,4 +132,5 @@ def _line(product: dict[str, Any], key: str, profiles: dict[str, dict[str, str]]
         unit_price_fen=integer(product.get("sale_price"), "sale_price"),
         paid_fen=integer(product.get("real_price"), "real_price"),  # of the whole line, not of a piece
         attributes=profiles.get(sku, {}) if sku else {},
+        cancelled_quantity=cancelled,
     )

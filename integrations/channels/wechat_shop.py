@@ -12,11 +12,21 @@ from typing import Any
 
 import httpx
 
-from integrations.channels import Parcel
+from integrations.channels import Census, Parcel
 from integrations.channels.patience import patiently
-from integrations.channels.payload import identity, incoming, listing, mapping, mappings, text, understood
+from integrations.channels.payload import (
+    Unparsable,
+    identity,
+    incoming,
+    listing,
+    mapping,
+    mappings,
+    text,
+    understood,
+)
 from integrations.channels.wechat_api import NAME, WeChatApi, body_of
 from integrations.channels.wechat_orders import read_address, read_order
+from integrations.channels.wechat_refunds import AfterSale, finished_after_sales, read_after_sale
 from integrations.errors import Refused
 from integrations.http import TOTAL_TIMEOUT
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
@@ -50,22 +60,28 @@ class WeChatShop:
         start, end = math.floor(since.timestamp()), math.ceil(until.timestamp())
         while start < end:
             stop = min(start + LONGEST_WINDOW, end)
-            next_key, restarts, more = "", 0, True
-            while more:
-                try:
-                    ids, next_key, more = await patiently(partial(self._ids, start, stop, next_key))
-                except Refused as refused:
-                    if refused.code != _KEY_OF_ANOTHER_FILTER or restarts == 3:
-                        raise
-                    next_key, restarts = "", restarts + 1
-                    continue
-                if ids:
-                    yield await self._orders(ids)
+            async for ids in self._pages(start, stop):
+                yield await self._orders(ids)
             start = stop
+
+    async def census(self, since: datetime, until: datetime) -> Census:
+        """The ids updated in [since, until), listed anew, by windows of a week.
+
+        The platform counts nothing itself, so that `count` is how many it lists: an order that its listing has not
+        heard of yet is missed here too, and only a later look finds it.
+        """
+        start, end = math.floor(since.timestamp()), math.ceil(until.timestamp())
+        ids: set[str] = set()
+        while start < end:  # both ends are part of a window
+            stop = min(start + LONGEST_WINDOW, end - 1)
+            async for page in self._pages(start, stop):
+                ids.update(page)
+            start = stop + 1
+        return Census(len(ids), frozenset(ids))
 
     async def order(self, channel_order_id: str) -> IncomingOrder:
         """The order as it is now; masked receiver."""
-        found = incoming(read_order, await self._get(channel_order_id), NAME, self.shop, "order_id")
+        found = await self._read(channel_order_id)
         if isinstance(found, Unreadable):
             raise Refused(NAME, "unreadable", f"order {channel_order_id} cannot be read: {found.reason}")
         return found
@@ -115,6 +131,20 @@ class WeChatShop:
                     return known
         return None
 
+    async def _pages(self, start: int, stop: int) -> AsyncIterator[list[str]]:
+        """Pages of the ids in one window of at most a week."""
+        next_key, restarts, more = "", 0, True
+        while more:
+            try:
+                ids, next_key, more = await patiently(partial(self._ids, start, stop, next_key))
+            except Refused as refused:
+                if refused.code != _KEY_OF_ANOTHER_FILTER or restarts == 3:
+                    raise
+                next_key, restarts = "", restarts + 1
+                continue
+            if ids:
+                yield ids
+
     async def _ids(self, start: int, stop: int, next_key: str) -> tuple[list[str], str, bool]:
         """Ids of one page, the key of the next, and whether there is one."""
         asked = {
@@ -137,12 +167,33 @@ class WeChatShop:
     async def _incoming(self, order_id: str) -> Incoming:
         try:
             async with self._gets:
-                order = await patiently(partial(self._get, order_id))
+                return await patiently(partial(self._read, order_id))
         except Refused as refused:
             return Unreadable(NAME, self.shop, order_id, str(refused), {"order_id": order_id})
-        found = incoming(read_order, order, NAME, self.shop, "order_id")
+
+    async def _read(self, order_id: str) -> Incoming:
+        """The order with what its after-sales say, asked for only where some are over."""
+        order = await self._get(order_id)
+        after_sales = await self._after_sales(order)
+        found = incoming(partial(read_order, after_sales=after_sales), order, NAME, self.shop, "order_id")
         if isinstance(found, Unreadable) and not found.channel_order_id:
             return Unreadable(NAME, self.shop, order_id, found.reason, found.raw)
+        return found
+
+    async def _after_sales(self, order: Any) -> list[AfterSale]:
+        """What the order's after-sales say; those that are refused to us or cannot be read are left out."""
+        found = []
+        try:
+            ids = finished_after_sales(mapping(order, "order"))
+        except Unparsable:
+            return []  # whoever reads the order says what is wrong with it
+        for after_sale_id in ids:
+            try:
+                asked = body_of({"after_sale_order_id": after_sale_id})
+                answered = await self.api.ask("/channels/ec/aftersale/getaftersaleorder", asked)
+                found.append(read_after_sale(answered.get("after_sale_order")))
+            except (Refused, Unparsable):
+                continue
         return found
 
     async def _get(self, order_id: str) -> Any:

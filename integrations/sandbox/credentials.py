@@ -53,6 +53,8 @@ class Credentials:
     wechat_shop: str = "wx-sandbox"
     wechat_app_id: str = "wx" + _hex("wechat app", 16)
     wechat_app_secret: str = _hex("wechat secret")
+    wechat_push_token: str = _hex("wechat push token")
+    wechat_push_aes_key: str = base64.b64encode(_derived("wechat push aes key")).decode().rstrip("=")
     douyin_shop: str = "4463798"
     douyin_app_key: str = "7089614287562294791"
     douyin_app_secret: str = _hex("douyin secret")
@@ -98,6 +100,8 @@ def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | 
             "base_url": f"{base}/wechat",
             "app_id": known.wechat_app_id,
             "app_secret": known.wechat_app_secret,
+            "push_token": known.wechat_push_token,
+            "push_aes_key": known.wechat_push_aes_key,
         },
         "douyin": {
             "shop": known.douyin_shop,
