@@ -129,9 +129,21 @@ DEPLOYMENTS: list[Deployment] = [
         description=(
             "**拉取各渠道订单**，每 15 分钟一次；等不及就点 Run。\n\n"
             "每个店铺从上次读到的时刻（再往前 5 分钟）读到现在，同一订单不会进两次。"
-            "某个渠道不通时其余照常，状态名会写明是哪一个；它的时刻不前移，下次从原处再读。"
+            "某个渠道不通时其余照常，状态名会写明是哪一个；它的时刻不前移，下次从原处再读。\n\n"
+            "每个窗口读完都向平台核对：平台计数多少、我们有多少，缺的按单号补取；补不上的记为缺口，写在 Artifacts 页的 "
+            "`order-completeness`，以后每次再拉。一小时后再复查一遍，防止平台晚出现的订单。"
         ),
         tags=("intake",),
+    ),
+    Deployment(
+        name="backfill",
+        entrypoint="flows/backfill_orders.py:backfill_orders",
+        pool="routine",
+        description=(
+            "**补拉一段时间的订单**：填起点和终点（带时区，如 `2026-11-01T00:00:00+08:00`），可只选几个渠道。\n\n"
+            "新接店铺、停机之后、或怀疑漏单时用。每 6 小时一段，逐段读入并与平台核对；已有的订单不会变，可以重复运行。"
+        ),
+        tags=("intake", "by-hand"),
     ),
     Deployment(
         name="manual",
