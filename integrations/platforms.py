@@ -30,8 +30,9 @@ from integrations.payments.wechat_pay import WeChatPay
 from integrations.payments.wechat_shop import WeChatShopMoney
 from integrations.production import Production
 from integrations.production.mes import Mes
+from models.notification import Node
 from models.order import Order
-from models.settings import Settings
+from models.settings import AliyunSmsSettings, Settings
 
 
 class NotConnected(Exception):
@@ -96,7 +97,11 @@ class Platforms:
 
 
 def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
-    """Connect what has credentials. Nothing is called yet."""
+    """Connect what has credentials. Nothing is called yet.
+
+    In shadow mode carrier, factory and messages are there without credentials too: nothing is sent to them anyway.
+    """
+    paper = settings.shadow
     channels: dict[str, Channel] = {}
     shelves: dict[str, Shelf] = {}
     keepers: dict[str, Payments] = {}
@@ -120,7 +125,7 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
         callbacks = f"{settings.portal_url()}/webhooks/wechat-pay"
         keepers["wechat_pay"] = WeChatPay(settings.wechat_pay, client, notify_url=callbacks)
     carriers: dict[str, Carrier] = {}
-    if settings.sf_express.partner_id:
+    if settings.sf_express.partner_id or paper:
         carriers["sf_express"] = SfExpress(settings.sf_express, client)
     return Platforms(
         channels=channels,
@@ -128,7 +133,15 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
         keepers=keepers,
         coupons=coupons,
         carriers=carriers,
-        factory=Mes(settings.mes, client) if settings.mes.url else None,
-        customers=AliyunSms(settings.aliyun_sms, client) if settings.aliyun_sms.access_key_id else None,
+        factory=Mes(settings.mes, client) if settings.mes.url or paper else None,
+        customers=AliyunSms(_messages(settings), client) if settings.aliyun_sms.access_key_id or paper else None,
         staff=WeComRobot(settings.wecom, client) if settings.wecom.robot_key.get_secret_value() else None,
     )
+
+
+def _messages(settings: Settings) -> AliyunSmsSettings:
+    """The messages' settings; in shadow mode a moment without a template has one, or nobody would see its message."""
+    given = settings.aliyun_sms
+    if not settings.shadow:
+        return given
+    return given.model_copy(update={"templates": {node.value: "SHADOW" for node in Node} | given.templates})

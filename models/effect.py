@@ -68,6 +68,7 @@ class EffectState(StrEnum):
     UNCLEAR = "unclear"  # it may have happened; not to be asked about before `lease_until`
     DONE = "done"  # it happened, and `response` says what
     REFUSED = "refused"  # it did not happen and will not as it stands
+    SHADOW = "shadow"  # it would have been told; `response` is what was assumed, and nothing left the house
     GIVEN_UP = "given_up"  # at most once, and nobody knows whether it happened
 
 
@@ -172,7 +173,7 @@ def begin(
     )
     effect = _locked(session, key)
     state = EffectState(effect.state)
-    if state is EffectState.DONE:
+    if state in (EffectState.DONE, EffectState.SHADOW):
         return Settled(effect.response)
     if state is EffectState.GIVEN_UP:
         return Settled(None)
@@ -209,6 +210,15 @@ def done(session: Session, attempt: Attempt, response: dict[str, Any], now: date
     if effect.state == EffectState.DONE.value:
         return
     effect.state, effect.response, effect.error = EffectState.DONE.value, response, ""
+    effect.lease_until, effect.settled_at = None, now
+    session.add(effect)
+    session.flush()
+
+
+def on_paper(session: Session, attempt: Attempt, assumed: dict[str, Any], now: datetime) -> None:
+    """Record, in the transaction of the intent, that it would have been told, and the answer that was assumed."""
+    effect = _locked(session, attempt.key)
+    effect.state, effect.response = EffectState.SHADOW.value, assumed
     effect.lease_until, effect.settled_at = None, now
     session.add(effect)
     session.flush()

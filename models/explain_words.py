@@ -63,6 +63,10 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.HELD: ("暂停:{reason}", "put on hold: {reason}"),
     EventKind.HOLD_RELEASED: ("解除暂停({code})", "hold released ({code})"),
     EventKind.WAITS: ("开始等待:{why}", "waits: {why}"),
+    EventKind.SHIPPED_BY_PEOPLE: (
+        "渠道显示已由人发货({shipped_at})",
+        "people shipped it, says the channel ({shipped_at})",
+    ),
     EventKind.RERUN: ("人工要求重跑:{reason}", "a person asked for a new run: {reason}"),
 }
 
@@ -216,6 +220,7 @@ EFFECTS: dict[EffectState, Pair] = {
         " so it is not done twice",
     ),
     EffectState.DONE: ("已完成", "done"),
+    EffectState.SHADOW: ("影子模式:本应发出,没有发出", "shadow mode: would have been sent, was not"),
     EffectState.REFUSED: ("被对方拒绝:{error}", "refused by the other side: {error}"),
     EffectState.GIVEN_UP: (
         "不知道是否成功,为免重复不再发送,请人工确认",

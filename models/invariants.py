@@ -137,7 +137,8 @@ TOLD = (
             f"""
             SELECT {NUMBER}, f.stage, count(e.id) AS done
             FROM fulfilment f {OF_ORDER}
-            LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}' AND e.state = 'done'
+            LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}'
+              AND e.state IN ('done', 'shadow')
             WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
             """,
         )
@@ -151,7 +152,7 @@ TOLD = (
         FROM (SELECT fulfilment_id, count(*) AS due, count(*) FILTER (WHERE state IN ('sent', 'delivered')) AS sent
               FROM notification GROUP BY fulfilment_id) n
         FULL JOIN (SELECT fulfilment_id, count(*) AS done FROM effect
-              WHERE kind = 'sms' AND state = 'done' GROUP BY fulfilment_id) e USING (fulfilment_id)
+              WHERE kind = 'sms' AND state IN ('done', 'shadow') GROUP BY fulfilment_id) e USING (fulfilment_id)
         JOIN fulfilment f ON f.id = fulfilment_id {OF_ORDER}
         WHERE coalesce(e.done, 0) < coalesce(n.sent, 0) OR (coalesce(e.done, 0) > coalesce(n.due, 0)
           AND ({WORKED_ON}) IS NOT TRUE AND (f.ready_at <= :now) IS NOT TRUE)

@@ -278,7 +278,12 @@ def dropped_by_platform(session: Session, order_id: int, actor: str, now: dateti
 
 def may_have_been_told(session: Session, order_id: int) -> int:
     """How many fen of an order our own refunds have paid back at their keeper, or may have."""
-    begun = (EffectState.CALLING.value, EffectState.UNCLEAR.value, EffectState.DONE.value)
+    begun = (
+        EffectState.CALLING.value,
+        EffectState.UNCLEAR.value,
+        EffectState.DONE.value,
+        EffectState.SHADOW.value,
+    )
     told = {effect.key for effect in effects_of(session, order_id) if effect.state in begun}
     taken = (RefundStep.PROCESSING.value, RefundStep.PAID.value)
     return sum(

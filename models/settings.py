@@ -200,6 +200,7 @@ class PolicySettings(BaseModel):
     coupon_most_fen: int = Field(5_000, ge=0)
     coupon_days: int = Field(90, ge=1)
     refund_look_again_minutes: float = Field(10.0, gt=0)
+    shadow_reviews: Literal["wait", "approve"] = "wait"  # in shadow mode, when a review's time is over
 
 
 class Ports(BaseModel):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlmodel import Session, SQLModel, select
 
+from models.settings import settings
 from models.table import document, key, link, moment, reference
 
 
@@ -58,6 +59,7 @@ class EventKind(StrEnum):
     HOLD_RELEASED = "hold_released"
     WAITS = "waits"
     RERUN = "rerun"
+    SHIPPED_BY_PEOPLE = "shipped_by_people"  # seen from a shadow
 
 
 class OrderEvent(SQLModel, table=True):
@@ -84,7 +86,12 @@ def note(
     fulfilment_id: int | None = None,
     **detail: Any,
 ) -> None:
-    """Add one row to an order's timeline, in the caller's transaction. `detail` is JSON, without personal data."""
+    """Add one row to an order's timeline, in the caller's transaction. `detail` is JSON, without personal data.
+
+    What is written in shadow mode says so: `"shadow": true`.
+    """
+    if settings().shadow:
+        detail["shadow"] = True
     session.add(
         OrderEvent(order_id=order_id, fulfilment_id=fulfilment_id, at=now, actor=actor, kind=kind.value, detail=detail)
     )

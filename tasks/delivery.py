@@ -13,6 +13,7 @@ from models.parcel import Parcel, parcel_of
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.outside import platforms
+from tasks.shadow import close_if_people_shipped, route_on_paper
 from tasks.step import outward
 from tasks.working import MustWait
 
@@ -22,6 +23,7 @@ AFTER_SALES = timedelta(days=7)
 
 async def follow_delivery(claim: Claim) -> None:
     """Look where the parcel is, a few times a day; after signing wait out the after-sales time, then close."""
+    await close_if_people_shipped(claim)
     if not claim.stage.reached(Stage.SHIPPED) or claim.stage.final:
         return
     every = timedelta(hours=settings().policy.delivery_look_again_hours)
@@ -42,6 +44,8 @@ async def follow_delivery(claim: Claim) -> None:
 @outward("查询物流")
 async def ask_route(parcel: Parcel) -> list[RouteEvent]:
     """The parcel's route so far. Reading only."""
+    if settings().shadow:
+        return route_on_paper(parcel, utcnow())
     return (await platforms().carrier().routes([parcel.waybill_no])).get(parcel.waybill_no, [])
 
 

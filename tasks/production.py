@@ -21,6 +21,7 @@ from models.settings import settings
 from models.stock_check import settle_if_used_up
 from models.timeline import EventKind, note
 from tasks.outside import platforms
+from tasks.shadow import complete_on_paper
 from tasks.step import outward
 from tasks.telling import tell_once
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
@@ -46,7 +47,7 @@ async def release_to_production(claim: Claim) -> None:
             return
     if any(work.state == WorkState.FAILED.value for work in works):
         raise MustWait(WaitingOn.PERSON, "工厂报告生产失败,需要决定返工或退款", utcnow() + PERSON_LOOK_AGAIN)
-    minutes = settings().policy.production_look_again_minutes
+    minutes = 0 if settings().shadow else settings().policy.production_look_again_minutes
     expected = max((work.expected_at for work in works if work.expected_at), default=utcnow())
     until = max(expected, utcnow()) + timedelta(minutes=minutes)
     raise MustWait(WaitingOn.PRODUCTION, f"批次 {works[0].batch_no or '待定'} 生产中", until)
@@ -57,6 +58,7 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
     now = utcnow()
     fulfilment = hold_on(session, claim)
     works = _in_hand(session, claim)
+    complete_on_paper(session, works, now)
     failed = [work for work in works if work.state == WorkState.FAILED.value]
     if failed and _may_rework(session, claim, failed, now):
         works = _make_again(session, claim, fulfilment, failed, now)

@@ -25,6 +25,7 @@ from models.review import (
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.review_runs import show_case
+from tasks.shadow import decide_on_paper
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
 #: An open review is looked at again by itself this long after it was due.
@@ -54,6 +55,7 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
     hold_on(session, claim)
     order = session.get_one(Order, claim.order_id)
     case = latest_case(session, claim.fulfilment_id)
+    decide_on_paper(session, case, now)
     policy = settings().policy
     recipes = [recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id) if recipe is not None]
     other = case_of_other_part(session, claim.order_id, claim.fulfilment_id)

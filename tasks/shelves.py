@@ -22,8 +22,10 @@ from models import channel_stock, pool
 from models.alone import alone
 from models.database import in_transaction, utcnow
 from models.settings import settings
+from models.shadow import keep_pushes
 from tasks.intake import pull_channel
 from tasks.outside import platforms
+from tasks.shadow import is_on_paper
 from tasks.step import outward
 
 #: SKUs that a channel is asked for in one round, and changes that are on their way to it at once.
@@ -54,6 +56,7 @@ class Published:
     channel: str
     looked: int = 0
     changes: list[Change] = field(default_factory=list)
+    on_paper: list[Change] = field(default_factory=list)  # in shadow mode: what would have been changed
     left: dict[str, str] = field(default_factory=dict)
     busy: bool = False
     error: str = ""
@@ -64,6 +67,8 @@ class Published:
         if self.busy:
             return f"{self.channel} 正由另一个运行在发布"
         told = f"核对 {self.looked} 个 SKU,改了 {len(self.changes)} 个"
+        if self.on_paper:
+            told += f"(影子模式:本应改 {len(self.on_paper)} 个)"
         if self.left:
             told += f",{len(self.left)} 个留到下一轮"
         return f"{self.channel} {told}" + (f";没有做完:{self.error}" if self.error else "")
@@ -150,6 +155,11 @@ async def _carry_out(shelf: Shelf, changes: Sequence[ShelfChange], published: Pu
 
     A batch of which nothing got through ends the round: the channel is down, and asking on helps nobody.
     """
+    if await is_on_paper():
+        would = {change.sku: (change.seen, change.to) for change in changes}
+        await in_transaction(lambda session: keep_pushes(session, shelf.name, shelf.shop, would, utcnow()))
+        published.on_paper += [Change(change.sku, change.seen, change.to) for change in changes]
+        return []
     overtaken: list[str] = []
     for start in range(0, len(changes), AT_ONCE):
         batch = changes[start : start + AT_ONCE]

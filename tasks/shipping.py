@@ -14,14 +14,14 @@ from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import SHIP_NOTICE, WAYBILL
 from models.fulfilment import Claim, Stage, advance, hold_on
-from models.order import Contact, Order, reveal
+from models.order import Order
 from models.parcel import keep_parcel, parcel_of
 from models.product import products
 from models.reservation import consume
 from models.timeline import EventKind, note
 from tasks.notifying import tracking_link
 from tasks.outside import platforms
-from tasks.receiver import lift_mask
+from tasks.receiver import lift_mask, receiver_of
 from tasks.step import outward
 from tasks.telling import tell_once
 
@@ -64,8 +64,7 @@ def _shipment(session: Session, claim: Claim) -> Shipment:
     goods = products(session, [line.sku for _, line, _ in parts])
     weight = sum(goods[line.sku].weight_g * part.quantity for part, line, _ in parts)
     cargo = tuple((line.title[:60] or line.sku, part.quantity) for part, line, _ in parts)
-    receiver = reveal(session.get_one(Contact, order.contact_id))
-    return Shipment(claim.fulfilment_no, receiver, cargo, max(weight, 100))
+    return Shipment(claim.fulfilment_no, receiver_of(session, order), cargo, max(weight, 100))
 
 
 def _has_waybill(session: Session, claim: Claim, answer: dict[str, Any] | None) -> None:

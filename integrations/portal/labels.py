@@ -18,6 +18,7 @@ EFFECT_STATES = {
     EffectState.INTENDED: "待发出",
     EffectState.UNCLEAR: "不确定,会先问",
     EffectState.DONE: "已完成",
+    EffectState.SHADOW: "影子:本应发出",
     EffectState.REFUSED: "被拒绝",
     EffectState.GIVEN_UP: "请人工确认",
 }
@@ -74,6 +75,7 @@ _STEPS = {
     "cancel": "取消",
     "refund": "退款",
     "fulfil-order": "履约",
+    "shadow": "影子模式(假设)",
 }
 
 
