@@ -14,7 +14,7 @@ from sqlalchemy import tuple_
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from models import quarantine
+from models import correction, quarantine
 from models.entry import Name, enter, name_of
 from models.fulfilment import announce
 from models.intake import Incoming, IncomingOrder, Unreadable
@@ -42,8 +42,9 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     Each order stands alone: one that cannot enter the book is set aside with its reasons, and the rest go on.
     Known orders are followed by id, then new ones entered by name: two pages at once never wait in a circle.
     """
-    skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
     names = sorted({name_of(order) for order in page if plain(order.channel_order_id)})
+    page = _corrected(session, page, names)
+    skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
     desk = _Desk(
         catalogue=products(session, [sku for sku in skus if plain(sku)]),
         known=_known(session, names),
@@ -82,6 +83,17 @@ class _Desk:
     now: datetime
     entering: dict[Name, IncomingOrder] = field(default_factory=dict)
     later: list[IncomingOrder] = field(default_factory=list)
+
+
+def _corrected(session: Session, page: Sequence[Incoming], names: Sequence[Name]) -> list[Incoming]:
+    """The page with what people have corrected about its orders."""
+    known = correction.among(session, names)
+    return [
+        correction.corrected(order, known[name_of(order)])
+        if isinstance(order, IncomingOrder) and name_of(order) in known
+        else order
+        for order in page
+    ]
 
 
 def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
@@ -159,6 +171,7 @@ def _alone(session: Session, order: IncomingOrder, desk: _Desk) -> Iterator[None
 
 
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], desk: _Desk) -> Taken:
-    quarantine.set_aside(session, *name_of(order), faults, order.raw, desk.now)
+    reading = correction.freeze(order) if isinstance(order, IncomingOrder) else b""
+    quarantine.set_aside(session, *name_of(order), faults, order.raw, desk.now, reading)
     desk.aside.add(name_of(order))
     return Taken.QUARANTINED

@@ -38,6 +38,7 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.COMPENSATION_STOPPED: ("补偿等人批准:{reason}", "compensation waits for a person: {reason}"),
     EventKind.COMPENSATION_DECIDED: ("补偿由人决定:{decision}", "compensation decided by a person: {decision}"),
     EventKind.COUPON_ISSUED: ("发放优惠券 {value}(尾号 {code})", "coupon of {value} issued (ending {code})"),
+    EventKind.CORRECTED: ("人工改正后入库:{fields}", "entered after a person corrected {fields}"),
     EventKind.COUPON_REDEEMED: ("使用优惠券,抵 {value}", "coupon of {value} used"),
     EventKind.REFUND_ASKED: ("应退款 {amount}({refund_no}):{reason}", "refund of {amount} due ({refund_no}): {reason}"),
     EventKind.REFUND_REPORTED: ("退款 {refund_no} {amount}:{state} {problem}", "refund {refund_no}: {state} {problem}"),

@@ -29,6 +29,7 @@ class Quarantined(SQLModel, table=True):
     channel_order_id: str
     faults: list[Any] = Field(default_factory=list, sa_type=document().sa_type, nullable=False)
     raw: bytes = sealed()
+    reading: bytes = sealed()  # the order as it was read, to be corrected; empty where it could not be read at all
     first_at: datetime = moment()
     last_at: datetime = moment()
     times: int = 1
@@ -43,6 +44,7 @@ def set_aside(
     faults: Sequence[Fault],
     raw: dict[str, Any],
     now: datetime,
+    reading: bytes = b"",
 ) -> None:
     """Put an order aside with its reasons; again for the same order updates the row.
 
@@ -58,6 +60,7 @@ def set_aside(
         "channel_order_id": name,
         "faults": [{"code": fault.code, "message": printable(fault.message)} for fault in faults],
         "raw": seal(payload),
+        "reading": reading,
         "first_at": now,
         "last_at": now,
         "times": 1,
@@ -69,6 +72,7 @@ def set_aside(
             set_={
                 "faults": statement.excluded.faults,
                 "raw": statement.excluded.raw,
+                "reading": statement.excluded.reading,
                 "last_at": now,
                 "times": Quarantined.__table__.c.times + 1,  # type: ignore[attr-defined]
                 "resolved_at": None,

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     """Every kind of row in a timeline."""
 
     RECEIVED = "received"
+    CORRECTED = "corrected"
     CHANGED_ON_CHANNEL = "changed_on_channel"
     PAYMENT_VERIFIED = "payment_verified"
     RECIPE_MATCHED = "recipe_matched"

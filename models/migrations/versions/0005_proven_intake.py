@@ -68,9 +68,23 @@ def upgrade() -> None:
     op.create_check_constraint(
         "cancelled_of_quantity", "order_line", "0 <= cancelled_quantity AND cancelled_quantity <= quantity"
     )
+    op.create_table(
+        "correction",
+        sa.Column("channel", sa.String(), nullable=False),
+        sa.Column("shop", sa.String(), nullable=False),
+        sa.Column("channel_order_id", sa.String(), nullable=False),
+        sa.Column("changes", sa.LargeBinary(), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("channel", "shop", "channel_order_id"),
+    )
+    op.add_column("quarantine", sa.Column("reading", sa.LargeBinary(), nullable=False, server_default=""))
+    op.alter_column("quarantine", "reading", server_default=None)
 
 
 def downgrade() -> None:
+    op.drop_column("quarantine", "reading")
+    op.drop_table("correction")
     op.drop_constraint("cancelled_of_quantity", "order_line")
     op.drop_column("orders", "platform_refunded_fen")
     op.drop_column("order_line", "cancelled_quantity")
