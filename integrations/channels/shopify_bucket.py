@@ -66,6 +66,7 @@ class CostBucket:
         if cost is not None:
             self._told, self._told_at = cost, self._clock()
             self._requested[operation] = cost.requested
+            self._news.set()
 
     def wait(self, operation: str) -> float:
         """Seconds until the bucket is estimated to hold this operation; 0 as long as nothing is known."""
@@ -100,7 +101,7 @@ class CostBucket:
             self._news.set()
 
     async def _news_within(self, seconds: float) -> None:
-        """Until a call of ours is over, which may have freed points, or for so long."""
+        """Until there is an answer, or a call of ours is over, which may have freed points; or for so long."""
         self._news.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
