@@ -22,10 +22,12 @@ from starlette.routing import BaseRoute, Route
 
 from integrations.channels.douyin_api import sign
 from integrations.sandbox import douyin_after_sales, douyin_stock
+from integrations.sandbox.channel_pushes import serve
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.douyin_errors import Failed as Failed
 from integrations.sandbox.douyin_orders import ORDER, PART_SHIPPED, TO_SHIP, remaining, save, seen, ship
 from integrations.sandbox.faults import play
+from integrations.sandbox.listing_lag import hidden
 from integrations.sandbox.world import Fault, World
 
 PLATFORM = "douyin"
@@ -45,6 +47,7 @@ Operation = Callable[[World, dict[str, Any]], dict[str, Any]]
 
 def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     """`/{group}/{call}`, the method `group.call`."""
+    serve(world, PLATFORM)
 
     async def answered(request: Request) -> Response:
         method = f"{request.path_params['group']}.{request.path_params['call']}"
@@ -183,9 +186,11 @@ def _search(world: World, params: dict[str, Any]) -> dict[str, Any]:
     since, until = float(params.get("update_time_start", 0)), float(params.get("update_time_end", 1e11)) + 1
     created = (int(params.get("create_time_start", 0)), int(params.get("create_time_end", 10**11)))
     ascending = bool(params.get("order_asc", False))
-    if by == "update_time" and ascending and not statuses and created == (0, 10**11):
+    if by == "update_time" and not statuses and created == (0, 10**11):
         total = world.size(ORDER, since, until)
-        found = world.window(ORDER, since, until, page * size, size)
+        offset = page * size if ascending else total - (page + 1) * size
+        found = world.window(ORDER, since, until, max(0, offset), max(0, size + min(0, offset)))
+        found = found if ascending else found[::-1]
     else:
         fit = [
             order
@@ -194,7 +199,12 @@ def _search(world: World, params: dict[str, Any]) -> dict[str, Any]:
         ]
         fit.sort(key=lambda order: (order[by], order["order_id"]), reverse=not ascending)
         total, found = len(fit), fit[page * size : (page + 1) * size]
-    return {"page": page, "size": size, "total": total, "shop_order_list": [seen(order) for order in found]}
+    unlisted = hidden(world, ORDER)
+    for order_id, is_counted in unlisted.items():
+        late = world.get(ORDER, order_id)
+        total -= not is_counted and late is not None and since <= late["update_time"] < until
+    shown = [seen(order) for order in found if order["order_id"] not in unlisted]
+    return {"page": page, "size": size, "total": total, "shop_order_list": shown}
 
 
 def _known(world: World, order_id: Any) -> dict[str, Any]:

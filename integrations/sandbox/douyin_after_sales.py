@@ -12,7 +12,7 @@ from typing import Any
 
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.douyin_errors import Failed
-from integrations.sandbox.douyin_orders import CANCELLED, ORDER, PART_SHIPPED, TO_SHIP, save
+from integrations.sandbox.douyin_orders import CANCELLED, ORDER, PART_SHIPPED, SHIPPED, TO_SHIP, remaining, save
 from integrations.sandbox.jobs import Handler, Post
 from integrations.sandbox.world import Job, World
 
@@ -43,20 +43,12 @@ def apply_for_refund(
     if order is None:
         raise KeyError(f"douyin has no order {order_id}")
     shipped = order["order_status"] not in (TO_SHIP, PART_SHIPPED)
+    chosen = (AFTER_SHIPPING if shipped else BEFORE_SHIPPING) if kind is None else kind
     ids = []
     for line in order["sku_order_list"]:
-        after_sale_id = str(FIRST_ID + world.size(AFTER_SALE))
-        info = {
-            "after_sale_id": int(after_sale_id),
-            "after_sale_status": APPLIED,
-            "refund_status": PENDING,
-            "refund_total_amount": line["pay_amount"] if fen is None else fen,
-            "after_sale_type": (AFTER_SHIPPING if shipped else BEFORE_SHIPPING) if kind is None else kind,
-            "after_sale_apply_count": line["item_num"],
-            "apply_time": int(at.timestamp()),
-        }
-        _write(world, {"info": info, "line": line["order_id"], "order": order_id, "remarks": []}, at)
-        ids.append(after_sale_id)
+        after_sale = _begun(world, line, line["pay_amount"] if fen is None else fen, chosen, at)
+        _write(world, after_sale, at)
+        ids.append(str(after_sale["info"]["after_sale_id"]))
     return ids
 
 
@@ -67,6 +59,29 @@ def withdraw(world: World, after_sale_id: str, at: datetime) -> None:
         raise KeyError(f"douyin has no after-sale {after_sale_id}")
     known["info"]["after_sale_status"] = FAILED
     _write(world, known, at)
+
+
+def refund_part(
+    world: World, order_id: str, line_id: str, at: datetime, *, quantity: int | None = None, fen: int | None = None
+) -> str:
+    """A line of the order is paid back (`fen`, by default all of it), applied for, accepted and paid at once; its id.
+
+    The order only ever says that a line was: a `quantity` other than the whole line raises `ValueError`, as does an
+    unknown line; an unknown order raises `KeyError`.
+    """
+    order = world.get(ORDER, order_id)
+    if order is None:
+        raise KeyError(f"douyin has no order {order_id}")
+    line = next((one for one in order["sku_order_list"] if one["order_id"] == line_id), None)
+    if line is None or quantity not in (None, line["item_num"]):
+        raise ValueError(f"order {order_id} has no line {line_id} of {quantity}")
+    shipped = order["order_status"] not in (TO_SHIP, PART_SHIPPED)
+    kind = AFTER_SHIPPING if shipped else BEFORE_SHIPPING
+    amount = line["pay_amount"] if fen is None else fen
+    after_sale = _begun(world, line, amount, kind, at)
+    after_sale["info"] |= {"after_sale_status": SUCCESS, "refund_status": PAID}
+    _write(world, after_sale, at)
+    return str(after_sale["info"]["after_sale_id"])
 
 
 def jobs(credentials: Credentials, portal_url: str) -> dict[str, Handler]:
@@ -83,6 +98,20 @@ async def _pay(job: Job, world: World, post: Post) -> float | None:
     return None
 
 
+def _begun(world: World, line: dict[str, Any], fen: int, kind: int, at: datetime) -> dict[str, Any]:
+    """A new application for a line; the caller writes it."""
+    info = {
+        "after_sale_id": FIRST_ID + world.size(AFTER_SALE),
+        "after_sale_status": APPLIED,
+        "refund_status": PENDING,
+        "refund_total_amount": fen,
+        "after_sale_type": kind,
+        "after_sale_apply_count": line["item_num"],
+        "apply_time": int(at.timestamp()),
+    }
+    return {"info": info, "line": line["order_id"], "order": line["parent_order_id"], "remarks": []}
+
+
 def _write(world: World, after_sale: dict[str, Any], at: datetime) -> None:
     """Write the after-sale, and into the order's line what it tells of it; wholly refunded, the order is closed."""
     info = after_sale["info"]
@@ -97,6 +126,8 @@ def _write(world: World, after_sale: dict[str, Any], at: datetime) -> None:
             line["after_sale_info"] = {name: info[name] for name in names}
     if all(line["after_sale_info"]["refund_status"] == PAID for line in order["sku_order_list"]):
         order["order_status"] = CANCELLED
+    elif order["order_status"] == PART_SHIPPED and not any(remaining(order).values()):
+        order["order_status"] = SHIPPED
     save(world, order, at)
 
 

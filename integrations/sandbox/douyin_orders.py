@@ -7,12 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from integrations.sandbox.baskets import Basket, BasketLine
+from integrations.sandbox.channel_pushes import announce, are_on
+from integrations.sandbox.douyin_pushes import PLATFORM, news_of_order
 from integrations.sandbox.world import World
+from models.intake import Receiver
 
 ORDER = "douyin.order"
 FIRST_ID = 4_781_320_682_406_000_000
 
 UNPAID, TO_SHIP, PART_SHIPPED, SHIPPED, CANCELLED = 1, 2, 101, 3, 4
+REFUND_PAID = 3
 
 
 def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[str, Any]:
@@ -35,7 +39,7 @@ def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[st
         "sku_order_list": [_line(line, order_id, index) for index, line in enumerate(basket.lines)],
         "logistics_info": [],
         "_shipped": {},
-        **(_receiver(basket, order_id) if basket.has_address else _NOBODY),
+        **(_written_receiver(str(order_id), _receiver(basket)) if basket.has_address else _NOBODY),
     }
     if paid:
         pay(order, at)
@@ -43,9 +47,11 @@ def written(basket: Basket, number: int, at: datetime, *, paid: bool) -> dict[st
 
 
 def save(world: World, order: dict[str, Any], at: datetime) -> None:
-    """Write the order as updated at `at`, in whole seconds as the platform tells it."""
+    """Write the order as updated at `at`, in whole seconds as the platform tells it, and push what is new in it."""
     at = at.replace(microsecond=0)
     order["update_time"] = int(at.timestamp())
+    if are_on(world, PLATFORM):
+        announce(world, PLATFORM, news_of_order(world.get(ORDER, order["order_id"]), order))
     world.put(ORDER, order["order_id"], order, at)
 
 
@@ -64,14 +70,36 @@ def cancel(order: dict[str, Any], at: datetime) -> None:
     """The order is cancelled; what was paid is refunded by the platform."""
     if order["pay_time"]:
         for line in order["sku_order_list"]:
-            line["after_sale_info"] = {"after_sale_status": 12, "after_sale_type": 2, "refund_status": 3}
+            line["after_sale_info"] = {"after_sale_status": 12, "after_sale_type": 2, "refund_status": REFUND_PAID}
     order["order_status"] = CANCELLED
 
 
+def change_address(order: dict[str, Any], receiver: Receiver) -> None:
+    """The customer has another receiver or address; the caller saves the order."""
+    order |= _written_receiver(order["order_id"], receiver)
+
+
+def change_price(order: dict[str, Any], line_id: str, fen: int) -> None:
+    """The seller lets a line of an unpaid order go for `fen`; the caller saves the order.
+
+    That is all that can be edited on this platform. Raises `ValueError` for a paid order or an unknown line.
+    """
+    line = next((one for one in order["sku_order_list"] if one["order_id"] == line_id), None)
+    if order["order_status"] != UNPAID or line is None:
+        raise ValueError(f"order {order['order_id']} has no line {line_id} whose price can still be changed")
+    line["pay_amount"] = fen
+    order["pay_amount"] = sum(one["pay_amount"] for one in order["sku_order_list"]) + order["post_amount"]
+    order["promotion_amount"] = order["order_amount"] - order["pay_amount"]
+
+
 def remaining(order: dict[str, Any]) -> dict[str, int]:
-    """How many of each line are not shipped yet."""
+    """How many of each line are not shipped yet; of a line that was paid back none are to be."""
     shipped = order["_shipped"]
-    return {line["order_id"]: line["item_num"] - shipped.get(line["order_id"], 0) for line in order["sku_order_list"]}
+    return {
+        line["order_id"]: line["item_num"] - shipped.get(line["order_id"], 0)
+        for line in order["sku_order_list"]
+        if line["after_sale_info"]["refund_status"] != REFUND_PAID
+    }
 
 
 def ship(order: dict[str, Any], taken: dict[str, int], company: str, waybill: str, at: datetime) -> None:
@@ -102,25 +130,29 @@ _NOBODY: dict[str, Any] = {
 }
 
 
-def _receiver(basket: Basket, order_id: int) -> dict[str, Any]:
+def _receiver(basket: Basket) -> Receiver:
+    return Receiver(basket.name, basket.phone, basket.province, basket.city, basket.district, basket.street)
+
+
+def _written_receiver(order_id: str, receiver: Receiver) -> dict[str, Any]:
     area = {
-        "province": {"name": basket.province, "id": "44"},
-        "city": {"name": basket.city},
-        "town": {"name": basket.district},
+        "province": {"name": receiver.province, "id": "44"},
+        "city": {"name": receiver.city},
+        "town": {"name": receiver.district},
         "street": {"name": ""},
     }
     name, phone, detail = (
         mark + hashlib.sha256(f"{order_id} {index} {text}".encode()).hexdigest()
-        for index, (mark, text) in enumerate((("##", basket.name), ("$$", basket.phone), ("##", basket.street)))
+        for index, (mark, text) in enumerate((("##", receiver.name), ("$$", receiver.phone), ("##", receiver.detail)))
     )
     return {
         "encrypt_post_receiver": name,
         "encrypt_post_tel": phone,
-        "mask_post_receiver": basket.name[:1] + "*",
-        "mask_post_tel": f"{basket.phone[:1]}********{basket.phone[-2:]}",
+        "mask_post_receiver": receiver.name[:1] + "*",
+        "mask_post_tel": f"{receiver.phone[:1]}********{receiver.phone[-2:]}",
         "post_addr": {**area, "encrypt_detail": detail},
         "mask_post_addr": {**area, "detail": "***"},
-        "_clear": {name: basket.name, phone: basket.phone, detail: basket.street},
+        "_clear": {name: receiver.name, phone: receiver.phone, detail: receiver.detail},
     }
 
 

@@ -10,10 +10,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from integrations.sandbox.channel_pushes import announce, are_on
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.jobs import Handler, Post
 from integrations.sandbox.wechat_errors import Failed
-from integrations.sandbox.wechat_shop_orders import CANCELLED, ORDER, REFUNDED, UNPAID, count_after_sale, save
+from integrations.sandbox.wechat_shop_orders import (
+    CANCELLED,
+    ORDER,
+    REFUNDED,
+    UNPAID,
+    count_after_sale,
+    key_of,
+    save,
+)
+from integrations.sandbox.wechat_shop_pushes import news_of_after_sale
 from integrations.sandbox.world import Job, World
 
 PLATFORM = "wechat_shop"
@@ -32,6 +42,7 @@ APPLIED, ASKED, REFUNDING, PAID = (
     "PLATFORM_REFUNDING",
     "MERCHANT_REFUND_SUCCESS",
 )
+EXCHANGED = "MERCHANT_EXCHANGE_SUCCESS"
 
 
 def apply_for_refund(
@@ -51,6 +62,37 @@ def apply_for_refund(
         ids.append(_begun(world, order, product, pieces, amount, kind, APPLIED, "不想要了", at))
     save(world, order, at)
     return ids
+
+
+def refund_part(
+    world: World,
+    order_id: str,
+    line_id: str,
+    at: datetime,
+    *,
+    quantity: int | None = None,
+    fen: int | None = None,
+    kind: str = "REFUND",
+) -> str:
+    """Pieces of a line ("product:sku") go through an after-sale, applied for, accepted and over at once; its id.
+
+    By default all pieces that are in none, for their share of what the line cost. `kind` is REFUND, RETURN, or
+    EXCHANGE, which pays nothing. Raises `KeyError` for an unknown order, `ValueError` for an unknown line.
+    """
+    order = world.get(ORDER, order_id)
+    if order is None:
+        raise KeyError(f"wechat_shop has no order {order_id}")
+    product = next((one for one in order["order_detail"]["product_infos"] if key_of(one) == line_id), None)
+    if product is None:
+        raise ValueError(f"order {order_id} has no line {line_id}")
+    free = product["sku_cnt"] - product["on_aftersale_sku_cnt"] - product["finish_aftersale_sku_cnt"]
+    pieces = free if quantity is None else quantity
+    amount = product["real_price"] * pieces // product["sku_cnt"] if fen is None else fen
+    amount, over = (0, EXCHANGED) if kind == "EXCHANGE" else (amount, PAID)
+    after_sale_id = _begun(world, order, product, pieces, amount, kind, over, "不想要了", at)
+    count_after_sale(order, _known(world, {"after_sale_order_id": after_sale_id}), -pieces, pieces)
+    save(world, order, at)
+    return after_sale_id
 
 
 def jobs(credentials: Credentials, portal_url: str) -> dict[str, Handler]:
@@ -113,6 +155,8 @@ def _begun(
 def _write(world: World, after_sale: dict[str, Any], at: datetime) -> None:
     after_sale["update_time"] = int(at.timestamp())
     world.put(AFTER_SALE, after_sale["after_sale_order_id"], after_sale, at)
+    if are_on(world, PLATFORM):
+        announce(world, PLATFORM, news_of_after_sale(after_sale))
 
 
 def _pay_soon(world: World, after_sale: dict[str, Any]) -> None:

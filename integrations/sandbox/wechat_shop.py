@@ -24,8 +24,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from integrations.sandbox import wechat_after_sales, wechat_stock
+from integrations.sandbox.channel_pushes import serve
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
+from integrations.sandbox.listing_lag import hidden
 from integrations.sandbox.paging import Position, behind
 from integrations.sandbox.wechat_errors import Failed as Failed
 from integrations.sandbox.wechat_shop_orders import (
@@ -66,6 +68,7 @@ FAULTS = {
 
 def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     """`/cgi-bin/stable_token` and `/channels/ec/…`."""
+    serve(world, PLATFORM)
 
     async def stable_token(request: Request) -> Response:
         asked = await _object(request)
@@ -181,10 +184,13 @@ def _list(world: World, asked: dict[str, Any]) -> dict[str, Any]:
     last = _position(asked.get("next_key") or "", mark)
     # both ends of the range are part of it
     lowest, highest = (start, end + 1) if by == "update_time_range" else (0, 10**11)
+    unlisted = hidden(world, ORDER)
     fit = (
         order
         for order in behind(world, ORDER, lowest, highest, last, _updated)
-        if (by == "update_time_range" or start <= order["create_time"] <= end) and status in (None, order["status"])
+        if (by == "update_time_range" or start <= order["create_time"] <= end)
+        and status in (None, order["status"])
+        and order["order_id"] not in unlisted
     )
     found = list(islice(fit, size + 1))
     page = found[:size]
