@@ -181,8 +181,6 @@ async def _take(gate: Gate, batch: Sequence[Incoming], pulled: Pulled) -> None:
 
 async def _prove(channel: Channel, window_id: int, read: set[str], pulled: Pulled) -> Census:
     """Compare with what the platform itself lists, and fetch by id what was not read. Names what is still missing."""
-    if not hasattr(channel, "census"):
-        return Census(len(read), frozenset(read))
     census = await channel.census(pulled.since, pulled.until)
     unread = sorted(census.ids - read)
     fetched = await _fetch(channel, unread[:MOST_FETCHES])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import datetime
 
+import pytest
 from prefect.states import State
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from flows.ingest_orders import ingest_orders
+from flows.ingest_orders import catch_up, ingest_orders
 from integrations.sandbox.world import World
 from models.database import transact
 from models.order import Order
@@ -19,6 +21,12 @@ from tests.e2e.told_once import events
 from tests.house import House
 from tests.orders import CHANNELS, Kind, entered, place
 from tests.prefect import RunningServer
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel that is down is tried again within the run, but not after seconds of waiting."""
+    monkeypatch.setattr(sys.modules[catch_up.__module__], "RETRY_AFTER", (0.0,))
 
 
 async def test_reading_twice_changes_nothing(home: House, prefect_server: RunningServer) -> None:
