@@ -1,27 +1,39 @@
-"""What must be true of an order before it enters the book: one list of rules, each with a code.
+"""What must be true of an order before it enters the book: one list of rules, each with a code, read in two ways.
 
-A rule looks at one incoming order and says in Chinese what is wrong and what to do, or nothing.
+An order becomes one flat row, and each of its lines another. A rule names a column, what must hold of its values, and
+what to tell the person who mends it. `judge` reads the list in plain Python, order by order; `tasks/quality_gate.py`
+makes a great-expectations suite for whole batches out of the same list.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from models.intake import IncomingOrder, PlatformStatus
+from models.intake import IncomingOrder
+from models.order_row import Row, line_rows, order_row
 from models.product import Product
+from models.row_check import TRUE, AtMost, Between, Check, Equal, Length, NoEmoji, NotBlank, OneOf, Plain
+from models.row_check import plain as plain
 
-#: The longest name, phone, district, street and note that carriers and databases take.
-LIMITS = {"收件人姓名": 64, "电话": 32, "省": 32, "市": 32, "区县": 32, "详细地址": 256}
 NOTE_LIMIT = 2_000
 TITLE_LIMIT = 500
+ID_LIMIT = 128
 MOST_LINES = 500
 MOST_PIECES = 10_000
 MOST_FEN = 100_000_000  # a million yuan: surely a slip of a unit
+#: Columns of an address, what people call them, and the longest text that carriers and databases take there.
+ADDRESS = {
+    "receiver_name": ("收件人姓名", 64),
+    "receiver_phone": ("电话", 32),
+    "receiver_province": ("省", 32),
+    "receiver_city": ("市", 32),
+    "receiver_district": ("区县", 32),
+    "receiver_detail": ("详细地址", 256),
+}
+MAY_BE_BLANK = ("receiver_district",)  # some cities have none
 
 
 @dataclass(frozen=True)
@@ -32,116 +44,166 @@ class Fault:
     message: str
 
 
-Rule = Callable[[IncomingOrder, Mapping[str, Product], datetime], Iterator[Fault]]
+@dataclass(frozen=True)
+class Rule:
+    """What `check` asks of a `column` of the row of an order, or of every line.
+
+    `message` may name columns of the row in braces, and the `length` of a text that is too long.
+    """
+
+    code: str
+    about: Literal["order", "line"]
+    column: str
+    check: Check
+    message: str
+
+    def fault(self, row: Row) -> Fault:
+        """What to tell about a row that breaks the rule."""
+        value = row[self.column]
+        return Fault(self.code, self.message.format(**row, length=len(value) if isinstance(value, str) else 0))
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("id_missing", "order", "channel_order_id", Length(1, ID_LIMIT), "没有可用的平台订单号。"),
+    Rule("no_lines", "order", "line_count", Between(1, None), "订单里没有商品行。"),
+    Rule(
+        "too_many_lines",
+        "order",
+        "line_count",
+        Between(None, MOST_LINES),
+        f"商品行有 {{line_count}} 行,超过 {MOST_LINES} 行。",
+    ),
+    Rule("currency", "order", "currency", OneOf(("CNY",)), "币种是 {currency!r:.10},目前只接受 CNY。"),
+    Rule("time_in_future", "order", "minutes_ahead", Between(None, 15), "下单时间在将来,请核对平台或本机时钟。"),
+    # the line
+    Rule(
+        "unknown_sku",
+        "line",
+        "sku_known",
+        TRUE,
+        "第 {line_no} 行的 SKU {sku!r:.42} 不在商品表里:请先建商品,或改正编码。",
+    ),
+    Rule("bad_quantity", "line", "quantities_whole", TRUE, "第 {line_no} 行的数量不是整数,或大得不合理。"),
+    Rule(
+        "bad_quantity",
+        "line",
+        "quantity",
+        Between(1, MOST_PIECES),
+        f"第 {{line_no}} 行的数量是 {{quantity}},应在 1 到 {MOST_PIECES} 之间。",
+    ),
+    Rule("bad_quantity", "line", "cancelled_quantity", Between(0, None), "第 {line_no} 行取消的数量是负数。"),
+    Rule(
+        "bad_quantity",
+        "line",
+        "cancelled_quantity",
+        AtMost("quantity"),
+        "第 {line_no} 行取消了 {cancelled_quantity} 件,比买的 {quantity} 件还多。",
+    ),
+    Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 行的金额不是整数分,或大得不合理。"),
+    *(
+        Rule("negative_money", "line", column, Between(0, MOST_FEN), f"第 {{line_no}} 行的{name}是负数或大得不合理。")
+        for column, name in (("unit_price_fen", "单价"), ("paid_fen", "实付金额"))
+    ),
+    Rule(
+        "text_too_long",
+        "line",
+        "title",
+        Length(0, TITLE_LIMIT),
+        f"第 {{line_no}} 行的商品名有 {{length}} 个字,超过 {TITLE_LIMIT}。",
+    ),
+    # the money
+    Rule("negative_money", "order", "amounts_whole", TRUE, "订单金额不是整数分,或大得不合理。"),
+    *(
+        Rule("negative_money", "order", column, Between(low, MOST_FEN), f"订单的{name}是负数或大得不合理。")
+        for column, name, low in (
+            ("total_fen", "总额", 0),
+            ("paid_fen", "实付金额", 0),
+            ("freight_fen", "运费", 0),
+            ("discount_fen", "优惠金额", -MOST_FEN),
+        )
+    ),
+    Rule(
+        "money_mismatch",
+        "order",
+        "total_fen",
+        Equal("fitting_total_fen"),
+        "各行实付 {lines_fen} 分加运费 {freight_fen} 分,不等于订单总额 {total_fen} 分。",
+    ),
+    Rule(
+        "money_mismatch",
+        "order",
+        "paid_fen",
+        Equal("fitting_paid_fen"),
+        "应付 {total_fen} 分,实付 {paid_fen} 分,两者不等。",
+    ),
+    Rule("refund_mismatch", "order", "refunded_fen", Between(0, None), "已退金额是负数。"),
+    Rule(
+        "refund_mismatch",
+        "order",
+        "refunded_fen",
+        AtMost("paid_fen"),
+        "已退 {refunded_fen} 分,比实付的 {paid_fen} 分还多。",
+    ),
+    # the address: complete, of sane length, printable on a label
+    Rule("address_missing", "order", "has_receiver", TRUE, "没有收货地址:请在平台补全后重新拉取。"),
+    *(
+        Rule("address_missing", "order", column, NotBlank(), f"收货地址缺少{name}。")
+        for column, (name, _) in ADDRESS.items()
+        if column not in MAY_BE_BLANK
+    ),
+    *(
+        Rule("text_too_long", "order", column, Length(0, limit), f"{name}有 {{length}} 个字,超过 {limit}。")
+        for column, (name, limit) in ADDRESS.items()
+    ),
+    *(
+        Rule("control_characters", "order", column, Plain(), f"{name}里有控制字符。")
+        for column, (name, _) in ADDRESS.items()
+    ),
+    *(
+        Rule("emoji", "order", column, NoEmoji(), f"{name}里有表情符号,快递面单打印不出来。")
+        for column, (name, _) in ADDRESS.items()
+    ),
+    # every other text, answers and handles included; emoji in a note are welcome
+    Rule("text_too_long", "order", "note", Length(0, NOTE_LIMIT), f"备注有 {{length}} 个字,超过 {NOTE_LIMIT}。"),
+    Rule("control_characters", "order", "texts", Plain(), "订单文字里有控制字符。"),
+    Rule(
+        "text_too_long",
+        "order",
+        "longest_text",
+        Between(None, NOTE_LIMIT),
+        f"订单里有超过 {NOTE_LIMIT} 个字的文字。",
+    ),
+)
+
+
+#: Rules made ready for reading row after row: the rule, its column, the other column if any, what must hold.
+Reading = tuple[tuple[Rule, str, str | None, Callable[[Any, Any], bool]], ...]
+
+
+def reading(rules: Iterable[Rule], about: Literal["order", "line"]) -> Reading:
+    """The rules about orders, or about lines, in their order."""
+    return tuple((r, r.column, r.check.against, r.check.holds) for r in rules if r.about == about)
+
+
+def broken(row: Row, rules: Reading) -> list[Rule]:
+    """The rules that a row breaks."""
+    found = []
+    for rule, column, against, holds in rules:
+        value, other = row[column], None
+        if value is None or (against is not None and (other := row[against]) is None):
+            continue
+        if not holds(value, other):
+            found.append(rule)
+    return found
+
+
+_OF_ORDERS, _OF_LINES = reading(RULES, "order"), reading(RULES, "line")
 
 
 def judge(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> list[Fault]:
     """Everything wrong with this order; empty when it may enter the book."""
-    return [fault for rule in RULES for fault in rule(order, catalogue, now)]
-
-
-def has_identity(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """It has an id, lines, one currency that we trade in, and a plausible time."""
-    if not order.channel_order_id or len(order.channel_order_id) > 128:
-        yield Fault("id_missing", "没有可用的平台订单号。")
-    if not order.lines:
-        yield Fault("no_lines", "订单里没有商品行。")
-    if len(order.lines) > MOST_LINES:
-        yield Fault("too_many_lines", f"商品行有 {len(order.lines)} 行,超过 {MOST_LINES} 行。")
-    if order.currency != "CNY":
-        yield Fault("currency", f"币种是 {order.currency[:8]!r},目前只接受 CNY。")
-    if order.placed_at > now + timedelta(minutes=15):
-        yield Fault("time_in_future", "下单时间在将来,请核对平台或本机时钟。")
-
-
-def lines_make_sense(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """Every line names a known SKU, a whole positive quantity, and a price that is no debt."""
-    for number, line in enumerate(order.lines, 1):
-        if line.sku not in catalogue:
-            yield Fault("unknown_sku", f"第 {number} 行的 SKU {line.sku[:40]!r} 不在商品表里:请先建商品,或改正编码。")
-        if not 0 < line.quantity <= MOST_PIECES:
-            yield Fault("bad_quantity", f"第 {number} 行的数量是 {line.quantity},应在 1 到 {MOST_PIECES} 之间。")
-        if not (0 <= line.unit_price_fen <= MOST_FEN and 0 <= line.paid_fen <= MOST_FEN):
-            yield Fault("negative_money", f"第 {number} 行的金额是负数或大得不合理。")
-        if len(line.title) > TITLE_LIMIT:
-            yield Fault("text_too_long", f"第 {number} 行的商品名有 {len(line.title)} 个字,超过 {TITLE_LIMIT}。")
-
-
-def money_adds_up(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """Lines plus freight make the total; what was paid is the total or nothing."""
-    amounts = (order.total_fen, order.paid_fen, order.freight_fen)
-    if min(amounts) < 0 or max(*amounts, abs(order.discount_fen)) > MOST_FEN:
-        yield Fault("negative_money", "订单金额是负数或大得不合理。")
-        return
-    lines = sum(line.paid_fen for line in order.lines)
-    if lines + order.freight_fen != order.total_fen:
-        yield Fault(
-            "money_mismatch",
-            f"各行实付 {lines} 分加运费 {order.freight_fen} 分,不等于订单总额 {order.total_fen} 分。",
-        )
-    if order.status in (PlatformStatus.TO_SHIP, PlatformStatus.PART_SHIPPED) and order.paid_fen != order.total_fen:
-        yield Fault("money_mismatch", f"应付 {order.total_fen} 分,实付 {order.paid_fen} 分,两者不等。")
-
-
-def can_be_delivered(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """There is an address a carrier can print: complete, of sane length, without control characters or emoji."""
-    receiver = order.receiver
-    if receiver is None:
-        yield Fault("address_missing", "没有收货地址:请在平台补全后重新拉取。")
-        return
-    values = (
-        receiver.name,
-        receiver.phone,
-        receiver.province,
-        receiver.city,
-        receiver.district,
-        receiver.detail,
-    )
-    for (label, limit), value in zip(LIMITS.items(), values, strict=True):
-        if not value.strip() and label in ("收件人姓名", "电话", "省", "市", "详细地址"):
-            yield Fault("address_missing", f"收货地址缺少{label}。")
-        if len(value) > limit:
-            yield Fault("text_too_long", f"{label}有 {len(value)} 个字,超过 {limit}。")
-        if not plain(value):
-            yield Fault("control_characters", f"{label}里有控制字符。")
-        if _emoji(value):
-            yield Fault("emoji", f"{label}里有表情符号,快递面单打印不出来。")
-
-
-def text_is_plain(order: IncomingOrder, catalogue: Mapping[str, Product], now: datetime) -> Iterator[Fault]:
-    """Notes, ids and answers carry no control characters and fit the page. Emoji in a note are welcome."""
-    if len(order.note) > NOTE_LIMIT:
-        yield Fault("text_too_long", f"备注有 {len(order.note)} 个字,超过 {NOTE_LIMIT}。")
-    texts = [order.channel_order_id, order.channel_order_name, order.buyer, order.note]
-    texts += [part for line in order.lines for part in (line.sku, line.title, line.channel_line_id)]
-    texts += _texts([order.attributes, order.handles, *(line.attributes for line in order.lines)])
-    if not all(plain(part) for part in texts):
-        yield Fault("control_characters", "订单文字里有控制字符。")
-    if any(len(part) > NOTE_LIMIT for part in texts):
-        yield Fault("text_too_long", f"订单里有超过 {NOTE_LIMIT} 个字的文字。")
-
-
-RULES: tuple[Rule, ...] = (has_identity, lines_make_sense, money_adds_up, can_be_delivered, text_is_plain)
-
-_EMOJI = re.compile("[\U0001f000-\U0001faff\U00002600-\U000027bf\U0000fe0f\U0000200d\U000020e3]")
-
-
-def plain(value: str) -> bool:
-    """Whether this text can be stored and printed: no control characters, lone surrogates or private characters."""
-    return not any(unicodedata.category(c) in ("Cc", "Cs", "Co") and c not in "\n\r\t" for c in value)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from (name, *_texts(item))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
-
-
-def _emoji(value: str) -> bool:
-    return _EMOJI.search(value) is not None
+    row = order_row(order, now)
+    faults = [rule.fault(row) for rule in broken(row, _OF_ORDERS)]
+    for row in line_rows(order, catalogue):
+        faults += [rule.fault(row) for rule in broken(row, _OF_LINES)]
+    return faults
