@@ -11,6 +11,7 @@ from tasks.intake import Pulled, connected_channels, gaps_of, look_again, pull_a
 from tasks.intake_board import show_completeness
 from tasks.shelves import connected_shelves, publish_shelf
 from tasks.stock_board import show_published
+from tasks.subscribing import keep_subscribed
 
 #: Seconds until a channel that did not answer is tried again within the same run.
 RETRY_AFTER = (5.0, 30.0)
@@ -25,6 +26,7 @@ async def ingest_orders(channels: list[str] | None = None) -> State:
     once. Give `channels` to read only some.
     """
     wanted = channels or connected_channels()
+    await keep_subscribed()
     read = await asyncio.gather(*(catch_up(name) for name in wanted))
     await show_completeness()
     if any(pulled.counts.get("new") or pulled.counts.get("changed") for windows in read for pulled in windows):

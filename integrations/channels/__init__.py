@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from models.hint import Pushed as Pushed
 from models.intake import Incoming, IncomingOrder, Receiver
@@ -75,4 +75,13 @@ class Channel(Protocol):
 
     async def was_told_shipped(self, notice: bytes) -> dict[str, Any] | None:
         """Whether the platform already knows this very parcel (what it holds), or None."""
+        ...
+
+
+@runtime_checkable
+class Subscribes(Protocol):
+    """A channel whose pushes are ordered by call, and lapse by themselves; others are set up in their console."""
+
+    async def subscribe(self, uri: str) -> list[str]:
+        """Make sure that everything about orders is pushed to `uri`; the topics that were not before."""
         ...
