@@ -217,7 +217,7 @@ def _handles(order: dict[str, Any]) -> dict[str, Any]:
         for node in _nodes(order.get("lineItems"), "lineItems")
         if node.get("currentQuantity") not in (None, node.get("quantity"))
     }
-    return {"fulfillment_orders": open_parts} | ({"current_quantities": edited} if edited else {})
+    return {"fulfillment_orders": open_parts, "current_quantities": edited}
 
 
 def _location(part: dict[str, Any]) -> str:

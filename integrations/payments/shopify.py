@@ -89,12 +89,17 @@ def _parts(wish: RefundWish) -> list[dict[str, str]]:
 
 
 def _lines(wish: RefundWish) -> list[dict[str, Any]]:
-    """Each line: what is still to be shipped is cancelled at its location, the rest refunded without restocking."""
+    """Each line: what is still to be shipped is cancelled at its location, the rest refunded without restocking.
+
+    What an edit or an earlier refund has taken out of a line is no line of this refund: only its money goes back.
+    """
+    there = wish.handles.get("current_quantities", {})
     refunded: dict[str, int] = {}
     for line, quantity in wish.lines:
         refunded[line] = refunded.get(line, 0) + quantity
     lines: list[dict[str, Any]] = []
-    for line, left in refunded.items():
+    for line, quantity in refunded.items():
+        left = min(quantity, there.get(line, quantity))
         for part in wish.handles.get("fulfillment_orders", []):
             remaining = sum(item["remaining"] for item in part["lines"] if item["line"] == line)
             location = part.get("location")

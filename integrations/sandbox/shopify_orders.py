@@ -100,7 +100,7 @@ def pay(order: dict[str, Any], at: datetime) -> None:
 
 def cancel(order: dict[str, Any], at: datetime) -> None:
     """The order is cancelled; what was paid is refunded by the platform."""
-    paid = order["displayFinancialStatus"] == "PAID"
+    paid = bool(order["transactions"])
     order["cancelledAt"] = _iso(at)
     order["displayFinancialStatus"] = "REFUNDED" if paid else "VOIDED"
     order["totalRefundedSet"] = order["totalReceivedSet"]

@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from pydantic import SecretStr
 
-from integrations.channels import Parcel
 from integrations.channels.payload import Unparsable, incoming
 from integrations.channels.shopify import Shopify
 from integrations.channels.shopify_orders import read_order
 from integrations.errors import Later, Refused, Unclear
 from integrations.sandbox import shopify_orders as shop
 from integrations.sandbox.baskets import FLAWS, Basket, spoiled
-from integrations.sandbox.shopify import BUCKET, PLAN
 from integrations.sandbox.world import World
 from models.intake import Incoming, IncomingOrder, PlatformStatus, Unreadable
 from tests.integrations.hostile import bent, is_storable
@@ -38,11 +35,6 @@ def channel(running: Running, **changes: Any) -> Shopify:
 
 async def listed(shopify: Shopify, since: datetime, until: datetime) -> list[list[Incoming]]:
     return [page async for page in shopify.orders_updated(since, until)]
-
-
-def parcel_of(order: IncomingOrder, waybill: str = "SF1000000001") -> Parcel:
-    lines = tuple((item.channel_line_id, item.quantity) for item in order.lines)
-    return Parcel(waybill, "sf_express", f"https://example.test/t/{waybill}", lines)
 
 
 def node(*, paid: bool = True) -> dict[str, Any]:
@@ -221,20 +213,6 @@ async def test_one_unreadable_order_stops_no_other(tmp_path: Path) -> None:
             await channel(running).order(broken["id"])
 
 
-async def test_token_that_ends_between_pages_is_renewed_once(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        placed = [place(running.world, basket(), n) for n in range(12)]
-        shopify = channel(running, access_token=SecretStr(""))
-        seen: list[str] = []
-        async for page in shopify.orders_updated(NOON, NOON + timedelta(seconds=1)):
-            if not seen:
-                running.world.set_fault("shopify", "orders", "token_expired")
-            seen += [order.channel_order_id for order in page]
-
-        assert seen == placed
-        assert running.world.size("shopify.access_token") == 2
-
-
 async def test_throttled_page_is_read_again_after_the_wait(tmp_path: Path) -> None:
     async with sandbox(tmp_path) as running:
         placed = [place(running.world, basket(), n) for n in range(12)]
@@ -247,19 +225,6 @@ async def test_throttled_page_is_read_again_after_the_wait(tmp_path: Path) -> No
         assert [order.channel_order_id for page in pages for order in page] == placed
 
 
-async def test_cost_bucket_says_how_long_to_wait(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        order_id = place(running.world, basket(), 0)
-        running.world.put(PLAN, "", {"maximum": 1000.0, "restore": 10.0})
-        running.world.put(BUCKET, "", {"available": 2.0, "at": running.world.now().timestamp()})
-
-        with pytest.raises(Later) as caught:
-            await channel(running).order(order_id)
-
-        assert caught.value.code == "THROTTLED"
-        assert caught.value.retry_after == pytest.approx(5.0, abs=0.3)  # (52 - 2) points at 10 a second
-
-
 @pytest.mark.parametrize(
     ("fault", "error"),
     [("http_429", Later), ("http_503", Later), ("http_500", Unclear), ("drop", Unclear), ("internal_error", Unclear)],
@@ -270,20 +235,6 @@ async def test_trouble_is_told_in_its_class(tmp_path: Path, fault: str, error: t
         running.world.set_fault("shopify", "order", fault)
         with pytest.raises(error):
             await channel(running).order(order_id)
-
-
-async def test_wrong_credentials_and_unknown_orders_are_refused(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        wrong_token = channel(running, access_token=SecretStr("shpat_wrong"), client_id="")
-        with pytest.raises(Refused, match="401"):
-            await wrong_token.order("gid://shopify/Order/1")
-        wrong_secret = channel(running, access_token=SecretStr(""), client_secret=SecretStr("wrong"))
-        with pytest.raises(Refused, match="invalid_client"):
-            await wrong_secret.order("gid://shopify/Order/1")
-        with pytest.raises(Refused, match="not_found"):
-            await channel(running).order("gid://shopify/Order/1")
-        with pytest.raises(Refused, match="not_found"):
-            await channel(running).receiver("gid://shopify/Order/1")
 
 
 async def test_receiver_is_clear_or_named_missing(tmp_path: Path) -> None:
@@ -308,92 +259,3 @@ async def test_unknown_operation_is_not_answered(tmp_path: Path) -> None:
 
         assert "data" not in answered.json()
         assert answered.json()["errors"][0]["extensions"]["code"] == "undefinedField"
-
-
-# telling ----------------------------------------------------------------------------------------------------
-
-
-async def test_parcel_told_once_is_shipped_once_and_can_be_asked_for(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running)
-        order = await shopify.order(place(running.world, basket(line(pet=PET), line("CAT-2", 3)), 0))
-        notice = shopify.shipping_notice(order.channel_order_id, order.handles, parcel_of(order))
-        assert notice == shopify.shipping_notice(order.channel_order_id, order.handles, parcel_of(order))
-        assert await shopify.was_told_shipped(notice) is None
-
-        told = await shopify.tell_shipped(notice)
-
-        known = await shopify.was_told_shipped(notice)
-        assert known is not None
-        assert (known["id"], known["remaining"]) == (told["id"], 0)
-        assert known["trackingInfo"][0]["company"] == "SF Express"
-        assert (await shopify.order(order.channel_order_id)).status == PlatformStatus.SHIPPED
-        key = f"{order.channel_order_id}:SF1000000001"
-        assert running.world.effects("shopify", "fulfillmentCreate") == {key: 1}
-
-
-async def test_whole_order_told_twice_is_refused_the_second_time(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running)
-        order = await shopify.order(place(running.world, basket(), 0))
-        notice = shopify.shipping_notice(order.channel_order_id, order.handles, parcel_of(order))
-        await shopify.tell_shipped(notice)
-
-        with pytest.raises(Refused, match="unfulfillable status"):
-            await shopify.tell_shipped(notice)
-
-        [counted] = running.world.counts()
-        assert (counted["deliveries"], counted["effects"], counted["keys_twice"]) == (2, 1, 0)
-
-
-async def test_part_of_a_line_told_twice_ships_twice_because_shopify_has_no_key(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running)
-        order = await shopify.order(place(running.world, basket(line(quantity=2)), 0))
-        parcel = Parcel("SF1", "sf_express", "https://example.test/t", ((order.lines[0].channel_line_id, 1),))
-        notice = shopify.shipping_notice(order.channel_order_id, order.handles, parcel)
-
-        await shopify.tell_shipped(notice)
-        assert (await shopify.order(order.channel_order_id)).status == PlatformStatus.PART_SHIPPED
-        await shopify.tell_shipped(notice)
-
-        [counted] = running.world.counts()
-        assert (counted["deliveries"], counted["effects"], counted["keys_twice"]) == (2, 2, 1)
-
-
-async def test_time_out_after_success_is_unclear_and_asking_finds_the_parcel(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running, timeout=0.5)
-        order = await shopify.order(place(running.world, basket(), 0))
-        notice = shopify.shipping_notice(order.channel_order_id, order.handles, parcel_of(order))
-        running.world.set_fault("shopify", "fulfillmentCreate", "timeout_after", detail={"seconds": 5})
-
-        with pytest.raises(Unclear, match="timeout"):
-            await shopify.tell_shipped(notice)
-
-        assert await shopify.was_told_shipped(notice) is not None
-        assert sum(running.world.effects("shopify", "fulfillmentCreate").values()) == 1
-
-
-async def test_time_out_before_acting_leaves_nothing_to_find(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running, timeout=0.5)
-        order = await shopify.order(place(running.world, basket(), 0))
-        notice = shopify.shipping_notice(order.channel_order_id, order.handles, parcel_of(order))
-        running.world.set_fault("shopify", "fulfillmentCreate", "timeout_before", detail={"seconds": 5})
-
-        with pytest.raises(Unclear):
-            await shopify.tell_shipped(notice)
-
-        assert await shopify.was_told_shipped(notice) is None
-        assert running.world.counts() == []
-
-
-async def test_notice_for_more_than_is_left_is_refused_before_it_is_sent(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        shopify = channel(running)
-        order = await shopify.order(place(running.world, basket(), 0))
-        parcel = Parcel("SF1", "sf_express", "", ((order.lines[0].channel_line_id, 2),))
-
-        with pytest.raises(Refused, match="nothing_left"):
-            shopify.shipping_notice(order.channel_order_id, order.handles, parcel)

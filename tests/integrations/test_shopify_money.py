@@ -13,12 +13,9 @@ import pytest
 from integrations.channels.shopify import Shopify
 from integrations.channels.shopify_orders import read_order
 from integrations.errors import Later, Refused, Unclear
-from integrations.payments import Payments, PaymentState, RefundState, RefundWish, Trade
-from integrations.payments.alipay import Alipay
+from integrations.payments import PaymentState, RefundState, RefundWish, Trade
 from integrations.payments.shopify import ShopifyMoney
-from integrations.payments.wechat_pay import WeChatPay
 from integrations.sandbox import shopify_orders as shop
-from integrations.sandbox.replay import cancel
 from integrations.sandbox.shopify_fulfilment_orders import LOCATION
 from integrations.sandbox.shopify_refunds import OUTCOME
 from models.intake import IncomingOrder, PlatformStatus
@@ -290,22 +287,3 @@ async def test_refunded_order_is_read_as_refunded(tmp_path: Path) -> None:
 
         assert (read.status, read.updated_at > NOON) == (PlatformStatus.REFUNDED, True)
         assert read.handles["current_quantities"] == {order.lines[0].channel_line_id: 0}
-
-
-async def test_payments_with_the_sellers_own_providers_are_known_there(tmp_path: Path) -> None:
-    async with sandbox(tmp_path) as running:
-        keepers: dict[str, Payments] = {"alipay": Alipay(running.settings.alipay, running.client)}
-        keepers["wechat_pay"] = WeChatPay(running.settings.wechat_pay, running.client)
-        for number, name in [(1, "alipay"), (2, "wechat_pay")]:
-            order = place(running, number)
-            trade = Trade(order.channel_order_id, order.payment_ref)
-
-            paid = await keepers[name].payment(trade)
-            cancel(running.world, "shopify", order.channel_order_id, NOON + timedelta(minutes=5))
-            cancel(running.world, "shopify", order.channel_order_id, NOON + timedelta(minutes=6))
-            cancelled = await keepers[name].payment(trade)
-
-            assert (order.payment_keeper, paid.state, paid.paid_fen) == (name, PaymentState.PAID, 8999)
-            assert cancelled.state == PaymentState.REFUNDED
-            with pytest.raises(Refused):
-                await keepers[name].refund(keepers[name].refund_request(wish(order, trade=trade)))

@@ -247,3 +247,15 @@ async def test_telling_does_not_wait_beyond_its_lease(tmp_path: Path, monkeypatc
 
         assert turned_away(running) == 1
         assert running.world.effects("shopify", "fulfillmentCreate") == {}
+
+
+async def test_cost_bucket_says_how_long_to_wait(tmp_path: Path) -> None:
+    async with sandbox(tmp_path) as running:
+        [order_id] = place(running, 1)
+        plan(running, 1000, 10, available=2)
+
+        with pytest.raises(Later) as caught:
+            await channel(running).order(order_id)
+
+        assert caught.value.code == "THROTTLED"
+        assert caught.value.retry_after == pytest.approx(5.0, abs=0.3)  # (52 - 2) points at 10 a second
