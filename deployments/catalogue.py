@@ -146,6 +146,19 @@ DEPLOYMENTS: list[Deployment] = [
         tags=("intake", "by-hand"),
     ),
     Deployment(
+        name="resubmit",
+        entrypoint="flows/resubmit_orders.py:resubmit_orders",
+        pool="desk",
+        limit=None,
+        description=(
+            "**重新提交隔离的订单**：填姓名；`numbers` 是隔离区页面上的编号，不填就按 `faults`（如 `unknown_sku`）"
+            "和渠道选，都不填就是全部。\n\n"
+            "建好商品、或在渠道后台改好以后用；后一种请勾 `fetch_again`，先从渠道重新读。校验规则和原来一样。"
+            "要改订单内容，请到员工页面的「隔离区」。"
+        ),
+        tags=("intake", "by-hand"),
+    ),
+    Deployment(
         name="manual",
         entrypoint="flows/fulfil_order.py:fulfil_order",
         pool="desk",

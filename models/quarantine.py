@@ -94,6 +94,18 @@ def resolve(session: Session, channel: str, shop: str, channel_order_id: str, no
         session.add(row)
 
 
+def faults_of(session: Session, channel: str, shop: str, channel_order_id: str) -> list[str]:
+    """What is wrong with an order that is set aside, in sentences; empty when it is not."""
+    statement = select(Quarantined).where(
+        Quarantined.channel == channel,
+        Quarantined.shop == shop,
+        Quarantined.channel_order_id == channel_order_id,
+        Quarantined.resolved_at.is_(None),  # type: ignore[union-attr]
+    )
+    rows = session.exec(statement.execution_options(populate_existing=True))
+    return [str(fault["message"]) for row in rows for fault in row.faults]
+
+
 def among(session: Session, names: Sequence[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """Those of these orders (channel, shop, channel order id) that are set aside and not resolved."""
     name = tuple_(col(Quarantined.channel), col(Quarantined.shop), col(Quarantined.channel_order_id))
