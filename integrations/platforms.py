@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -13,10 +13,13 @@ from integrations.channels import Channel
 from integrations.channels.coupons import CouponDesk
 from integrations.channels.douyin import Douyin
 from integrations.channels.douyin_stock import DouyinShelf
+from integrations.channels.jd import Jd
+from integrations.channels.pinduoduo import Pinduoduo
 from integrations.channels.shelves import Shelf
 from integrations.channels.shopify import Shopify
 from integrations.channels.shopify_coupons import ShopifyCoupons
 from integrations.channels.shopify_stock import ShopifyShelf
+from integrations.channels.taobao import Taobao
 from integrations.channels.wechat_shop import WeChatShop
 from integrations.channels.wechat_stock import WeChatShelf
 from integrations.messaging import CustomerMessages, StaffMessages
@@ -26,6 +29,7 @@ from integrations.payments import Payments
 from integrations.payments.alipay import Alipay
 from integrations.payments.douyin import DouyinMoney
 from integrations.payments.shopify import ShopifyMoney
+from integrations.payments.told_by_channel import ToldByChannel
 from integrations.payments.wechat_pay import WeChatPay
 from integrations.payments.wechat_shop import WeChatShopMoney
 from integrations.production import Production
@@ -119,6 +123,8 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
         channels["douyin"] = douyin = Douyin(settings.douyin, client)
         shelves["douyin"] = DouyinShelf(douyin.shop, douyin.api)
         keepers["douyin"] = DouyinMoney(douyin)
+    for more in _orders_only(settings, client):
+        channels[more.name], keepers[more.name] = more, ToldByChannel(more)
     if settings.alipay.app_id:
         keepers["alipay"] = Alipay(settings.alipay, client)
     if settings.wechat_pay.mchid:
@@ -145,3 +151,13 @@ def _messages(settings: Settings) -> AliyunSmsSettings:
     if not settings.shadow:
         return given
     return given.model_copy(update={"templates": {node.value: "SHADOW" for node in Node} | given.templates})
+
+
+def _orders_only(settings: Settings, client: httpx.AsyncClient) -> Iterator[Channel]:
+    """The channels whose orders are read and shipped; their stock and refunds are done on the platform."""
+    if settings.taobao.app_key:
+        yield Taobao(settings.taobao, client)
+    if settings.jd.app_key:
+        yield Jd(settings.jd, client)
+    if settings.pinduoduo.client_id:
+        yield Pinduoduo(settings.pinduoduo, client)

@@ -19,15 +19,20 @@ from integrations.sandbox import (
     control,
     douyin,
     douyin_after_sales,
+    douyin_pushes,
+    jd,
     mes,
+    pinduoduo,
     replay,
     sf_express,
     shopify,
     shopify_refunds,
+    taobao,
     warehouse,
     wechat_after_sales,
     wechat_pay,
     wechat_shop,
+    wechat_shop_pushes,
     wecom,
 )
 from integrations.sandbox.credentials import Credentials
@@ -39,6 +44,9 @@ PARTS = {
     "shopify": shopify,
     "wechat": wechat_shop,
     "douyin": douyin,
+    "taobao": taobao,
+    "jd": jd,
+    "pinduoduo": pinduoduo,
     "sf": sf_express,
     "mes": mes,
     "aliyun": aliyun_sms,
@@ -55,6 +63,8 @@ def make_app(world: World, credentials: Credentials, portal_url: str) -> Starlet
     handlers: dict[str, Handler] = {}
     for part in (mes, replay, alipay, wechat_pay, shopify_refunds, wechat_after_sales, douyin_after_sales, warehouse):
         handlers |= part.jobs(credentials, portal_url)
+    for pushes in (wechat_shop_pushes, douyin_pushes):
+        handlers |= pushes.jobs(credentials, portal_url)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

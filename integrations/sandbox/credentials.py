@@ -58,6 +58,18 @@ class Credentials:
     douyin_shop: str = "4463798"
     douyin_app_key: str = "7089614287562294791"
     douyin_app_secret: str = _hex("douyin secret")
+    taobao_shop: str = "tb-sandbox"
+    taobao_app_key: str = "34620001"
+    taobao_app_secret: str = _hex("taobao secret")
+    taobao_session: str = "6101" + _hex("taobao session", 52)
+    jd_shop: str = "jd-sandbox"
+    jd_app_key: str = _hex("jd app").upper()
+    jd_app_secret: str = _hex("jd secret")
+    jd_access_token: str = _hex("jd token")
+    pinduoduo_shop: str = "pdd-sandbox"
+    pinduoduo_client_id: str = _hex("pinduoduo client")
+    pinduoduo_client_secret: str = _hex("pinduoduo secret", 40)
+    pinduoduo_access_token: str = _hex("pinduoduo token", 40)
     sf_partner_id: str = "OLSANDBOX"
     sf_check_word: str = _hex("sf check word")
     sf_monthly_card: str = "7551234567"
@@ -79,10 +91,13 @@ class Credentials:
     warehouse_secret: str = _whsec("warehouse")
 
 
-def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | None = None) -> dict[str, Any]:
-    """Nested settings for `models.settings.Settings` that connect every platform to the sandbox on this port.
+def settings_for_sandbox(
+    port: int, portal_url: str, credentials: Credentials | None = None, *, more_channels: bool = False
+) -> dict[str, Any]:
+    """Nested settings for `models.settings.Settings` that connect the platforms to the sandbox on this port.
 
-    `portal_url` becomes the public address, where the platforms' callbacks are expected.
+    `portal_url` becomes the public address, where the platforms' callbacks are expected. The demo sells in three shops;
+    `more_channels` connects Taobao, JD and Pinduoduo too.
     """
     known = credentials or Credentials()
     base = f"http://127.0.0.1:{port}"
@@ -146,4 +161,31 @@ def settings_for_sandbox(port: int, portal_url: str, credentials: Credentials | 
             "platform_keys": {known.wechat_pay_platform_serial: public_text("wechat_pay platform")},
         },
         "warehouse": {"callback_secret": known.warehouse_secret},
+        **(_more_channels(base, known) if more_channels else {}),
+    }
+
+
+def _more_channels(base: str, known: Credentials) -> dict[str, Any]:
+    return {
+        "taobao": {
+            "shop": known.taobao_shop,
+            "base_url": f"{base}/taobao/router/rest",
+            "app_key": known.taobao_app_key,
+            "app_secret": known.taobao_app_secret,
+            "session": known.taobao_session,
+        },
+        "jd": {
+            "shop": known.jd_shop,
+            "base_url": f"{base}/jd/routerjson",
+            "app_key": known.jd_app_key,
+            "app_secret": known.jd_app_secret,
+            "access_token": known.jd_access_token,
+        },
+        "pinduoduo": {
+            "shop": known.pinduoduo_shop,
+            "base_url": f"{base}/pinduoduo/api/router",
+            "client_id": known.pinduoduo_client_id,
+            "client_secret": known.pinduoduo_client_secret,
+            "access_token": known.pinduoduo_access_token,
+        },
     }

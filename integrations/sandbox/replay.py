@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from integrations.sandbox import douyin_orders, shelves, shopify_orders, wechat_shop_orders
+from integrations.sandbox import (
+    douyin_orders,
+    jd_orders,
+    pinduoduo_orders,
+    shelves,
+    shopify_orders,
+    taobao_orders,
+    wechat_shop_orders,
+)
 from integrations.sandbox.baskets import FLAWS, Basket, Flaw, basket, spoiled
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.history import HistoricCustomer, HistoricOrder, customers, orders
@@ -40,6 +48,9 @@ SHOPS: dict[str, Shop] = {
     "shopify": shopify_orders,
     "wechat_shop": wechat_shop_orders,
     "douyin": douyin_orders,
+    "taobao": taobao_orders,
+    "jd": jd_orders,
+    "pinduoduo": pinduoduo_orders,
 }
 #: What the history calls our channels.
 CHANNEL_OF_HISTORY = {"shopify": "shopify", "wechat": "wechat_shop", "douyin": "douyin"}
@@ -214,5 +225,5 @@ def _known(world: World, channel: str, order_id: str) -> tuple[Shop, dict[str, A
 
 
 def _id_of(document: dict[str, Any]) -> str:
-    """Shopify calls it `id`, the others `order_id`."""
-    return str(document.get("order_id") or document["id"])
+    """Each platform has its own name for it."""
+    return str(next(document[name] for name in ("order_id", "orderId", "order_sn", "tid", "id") if name in document))
