@@ -26,17 +26,17 @@ class PortsTaken(Exception):
         self.english = english
 
 
-class NoPrefectDatabase(Exception):
-    """The server of DATABASE_URL has no database for Prefect, and we may not make one."""
+class NoDatabase(Exception):
+    """The server of DATABASE_URL lacks a database that we need, and we may not make one."""
 
-    def __init__(self, role: str, said: str) -> None:
+    def __init__(self, name: str, role: str, said: str) -> None:
         super().__init__(
-            f"DATABASE_URL 所在的服务器上没有 {PREFECT_DATABASE} 数据库,账户 {role} 也无权创建({said})。"
-            f"请由管理员执行:CREATE DATABASE {PREFECT_DATABASE} OWNER {role};"
+            f"DATABASE_URL 所在的服务器上没有 {name} 数据库,账户 {role} 也无权创建({said})。"
+            f"请由管理员执行:CREATE DATABASE {name} OWNER {role};"
         )
         self.english = (
-            f"The server of DATABASE_URL has no database {PREFECT_DATABASE}, and {role} may not create it ({said}). "
-            f"Let an administrator run: CREATE DATABASE {PREFECT_DATABASE} OWNER {role};"
+            f"The server of DATABASE_URL has no database {name}, and {role} may not create it ({said}). "
+            f"Let an administrator run: CREATE DATABASE {name} OWNER {role};"
         )
 
 
@@ -86,18 +86,33 @@ def asyncpg_url(url: str, database: str = PREFECT_DATABASE) -> str:
     return parts._replace(scheme="postgresql+asyncpg", path=f"/{database}", query=urlencode(query)).geturl()
 
 
-def ensure_prefect_database(url: str) -> None:
-    """Make the database for Prefect on the server of `url` if it is not there. Raises `NoPrefectDatabase`."""
-    with closing(_connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_database WHERE datname = %s", (PREFECT_DATABASE,))
+def ensure_prefect_database(url: str, name: str = PREFECT_DATABASE) -> None:
+    """Make the database for Prefect on the server of `url` if it is not there. Raises `NoDatabase`."""
+    with closing(_connect(url)) as connection:
+        _ensure(connection, name)
+
+
+def ensure_database(url: str) -> None:
+    """Make the database that `url` itself names if it is not there. Raises `NoDatabase`, or psycopg2's error."""
+    parts = urlsplit(url)
+    try:
+        _connect(url).close()
+    except psycopg2.OperationalError:  # libpq gives no code for "does not exist": the next connection says what it is
+        with closing(_connect(parts._replace(path="/postgres").geturl())) as connection:
+            _ensure(connection, parts.path.strip("/"))
+
+
+def _ensure(connection: psycopg2.extensions.connection, name: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
         if cursor.rowcount:
             return
         try:
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(PREFECT_DATABASE)))
+            cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except errors.DuplicateDatabase:
             return
         except psycopg2.Error as error:
-            raise NoPrefectDatabase(connection.info.user, str(error).strip()) from error
+            raise NoDatabase(name, connection.info.user, str(error).strip()) from error
 
 
 def lane_lives(url: str, pid: int) -> bool:

@@ -269,6 +269,18 @@ DEPLOYMENTS: list[Deployment] = [
         description="**订单总览**：各阶段有多少单、等什么、等了多久，写在 Artifacts 页的 `orders`；要最新的就点 Run。",
         tags=("board",),
     ),
+    Deployment(
+        name="daily",
+        entrypoint="flows/report_shadow.py:report_shadow",
+        pool="routine",
+        schedule=Cron("0 8 * * *"),
+        description=(
+            "**影子模式报告**，每天 8 点；只在影子模式下有内容，正式运行时什么也不做。\n\n"
+            "最近几天读到了多少单、本应做什么、和人实际做的有哪些不一致，写在 Artifacts 页的 `shadow-report`；"
+            "命令行用 `orderloom shadow report`。"
+        ),
+        tags=("shadow",),
+    ),
 ]
 
 AUTOMATIONS: list[Automation] = [

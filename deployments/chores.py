@@ -6,18 +6,21 @@ import asyncio
 import os
 import sys
 
+from deployments.language import explain_error
 from deployments.prefect_server import wait_until_healthy
 
 
 def migrate_database() -> None:
-    """Bring the configured database to the newest schema."""
-    from models.database import DatabaseMissing, migrate
+    """Bring the configured database to the newest schema, and see that a shadow is a shadow. Raises `BookMixed`."""
+    from models.database import DatabaseMissing, migrate, transact, utcnow
     from models.settings import settings
+    from models.shadow import open_book_as
 
     url = settings().database_url
     if url is None:
         raise DatabaseMissing
     migrate(url.get_secret_value())
+    transact(lambda session: open_book_as(session, settings().shadow, utcnow()))
 
 
 def deploy_catalogue() -> None:
@@ -39,7 +42,12 @@ def main() -> None:
     """Do one chore."""
     if len(sys.argv) != 2 or sys.argv[1] not in CHORES:
         sys.exit(f"usage: python -m deployments.chores {'|'.join(CHORES)}")
-    CHORES[sys.argv[1]]()
+    try:
+        CHORES[sys.argv[1]]()
+    except Exception as error:
+        if hasattr(error, "english"):
+            sys.exit(explain_error(error))  # the supervisor repeats the last words of the log
+        raise
 
 
 if __name__ == "__main__":

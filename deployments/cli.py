@@ -41,12 +41,24 @@ StateDir = Annotated[
 Who = Annotated[
     str | None, typer.Option("--who", help=tell("你的姓名(默认系统用户名)", "your name (default: the system's)"))
 ]
+Shadow = Annotated[
+    bool,
+    typer.Option(
+        "--shadow",
+        help=tell(
+            "影子模式:读真实渠道,不向外发送任何东西,数据另放", "shadow mode: read, send nothing, data of its own"
+        ),
+    ),
+]
 Lang = Annotated[str | None, typer.Option("--lang", help=tell("界面语言:zh 或 en", "language: zh or en"))]
 
 
-def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
-    """Read the settings for this command; the options win. Returns `models.settings.Settings`."""
+def prepare(state_dir: Path | None = None, lang: str | None = None, shadow: bool = False) -> Any:
+    """The settings for this command (`models.settings.Settings`); the options win. In shadow those of the shadow."""
     import os
+
+    if shadow:
+        os.environ["ORDERLOOM_SHADOW"] = "true"
 
     if state_dir is not None:
         os.environ["ORDERLOOM_STATE_DIR"] = str(state_dir.expanduser().absolute())
@@ -65,6 +77,10 @@ def prepare(state_dir: Path | None = None, lang: str | None = None) -> Any:
     except ValueError as error:  # pydantic's and the TOML reader's errors are both
         raise SettingsWrong(settings_file(), error) from error
     os.environ["ORDERLOOM_LANGUAGE"] = config.language
+    if config.shadow:
+        from deployments.shadow_place import move_into_shadow
+
+        config = move_into_shadow(config)
     return config
 
 
@@ -92,20 +108,21 @@ def up(
     foreground: Annotated[
         bool, typer.Option(help=tell("留在前台,Ctrl-C 停止(容器、systemd 用)", "stay in the foreground"))
     ] = False,
+    shadow: Shadow = False,
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
     from deployments.starting import start_in_background, start_in_foreground
 
-    config = prepare(state_dir, lang)
+    config = prepare(state_dir, lang, shadow)
     raise typer.Exit(start_in_foreground(config) if foreground else start_in_background(config))
 
 
 @app.command(help=tell("停止全部服务,数据保留。", "Stop everything; the data stay."))
-def down(state_dir: StateDir = None, lang: Lang = None) -> None:
+def down(shadow: Shadow = False, state_dir: StateDir = None, lang: Lang = None) -> None:
     from deployments.starting import stop_everything
 
-    raise typer.Exit(stop_everything(prepare(state_dir, lang)))
+    raise typer.Exit(stop_everything(prepare(state_dir, lang, shadow)))
 
 
 @app.command(
@@ -129,6 +146,8 @@ def demo(
     lang: Lang = None,
 ) -> None:
     config = prepare(state_dir, lang)
+    if config.shadow:
+        raise typer.BadParameter(tell("演示不连真实渠道,不需要影子模式", "a demo needs no shadow mode"))
     from rich.console import Console
 
     from deployments.demo import DemoOptions, run_demo
@@ -147,17 +166,17 @@ def demo(
 @app.command(
     help=tell("各个服务和订单现在怎么样。没有在运行时退出码为 3。", "How services and orders are; 3 if not running.")
 )
-def status(state_dir: StateDir = None, lang: Lang = None) -> None:
+def status(shadow: Shadow = False, state_dir: StateDir = None, lang: Lang = None) -> None:
     from deployments.showing import show_status
 
-    raise typer.Exit(show_status(prepare(state_dir, lang)))
+    raise typer.Exit(show_status(prepare(state_dir, lang, shadow)))
 
 
 @app.command(help=tell("检查这台机器和设置哪里不对、该怎么办。", "What is wrong with this machine or the settings."))
-def doctor(state_dir: StateDir = None, lang: Lang = None) -> None:
+def doctor(shadow: Shadow = False, state_dir: StateDir = None, lang: Lang = None) -> None:
     from deployments.showing import show_diagnosis
 
-    raise typer.Exit(show_diagnosis(prepare(state_dir, lang)))
+    raise typer.Exit(show_diagnosis(prepare(state_dir, lang, shadow)))
 
 
 @app.command(
@@ -166,12 +185,13 @@ def doctor(state_dir: StateDir = None, lang: Lang = None) -> None:
 def logs(
     name: Annotated[str | None, typer.Argument(help=tell("服务名,如 lane", "a service, such as lane"))] = None,
     lines: Annotated[int, typer.Option(min=1, help=tell("最后多少行", "how many lines"))] = 40,
+    shadow: Shadow = False,
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
     from deployments.showing import show_log
 
-    raise typer.Exit(show_log(prepare(state_dir, lang), name, lines))
+    raise typer.Exit(show_log(prepare(state_dir, lang, shadow), name, lines))
 
 
 @app.command(
@@ -179,27 +199,37 @@ def logs(
 )
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help=tell("不询问", "do not ask"))] = False,
+    shadow: Shadow = False,
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
     from deployments.resetting import delete_everything, what_is_there
 
-    config = prepare(state_dir, lang)
+    config = prepare(state_dir, lang, shadow)
     typer.echo(what_is_there(config))
     if not yes:
         typer.confirm(tell("确定删除?删除后无法找回", "Delete it? It cannot be brought back"), abort=True)
     raise typer.Exit(delete_everything(config))
 
 
+def for_every_command(shadow: Shadow = False) -> None:
+    """What may stand before any command: `orderloom --shadow explain SH-1001`."""
+    import os
+
+    if shadow:
+        os.environ["ORDERLOOM_SHADOW"] = "true"
+
+
 def main() -> None:
     """The entry point: typed problems become a sentence on standard error and exit code 1."""
-    from deployments import cli_check, cli_coupon, cli_data, cli_orders, cli_stock
+    from deployments import cli_check, cli_coupon, cli_data, cli_orders, cli_shadow, cli_stock
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese must not stop us
     whole = typer.Typer(**SHAPE)
-    for part in (app, cli_check.app, cli_orders.app, cli_stock.app, cli_coupon.app, cli_data.app):
+    whole.callback()(for_every_command)
+    for part in (app, cli_check.app, cli_orders.app, cli_stock.app, cli_coupon.app, cli_data.app, cli_shadow.app):
         whole.add_typer(part)
     try:
         whole()

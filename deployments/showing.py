@@ -25,6 +25,9 @@ def show_status(config: Settings) -> int:
     console = Console()
     record = StackRecord.load(config.state_dir)
     supervisor = record.supervisor() if record else None
+    if config.shadow:
+        said = tell("影子模式:不向外发送任何东西。", "Shadow mode: nothing is sent anywhere.")
+        console.print(said, style="yellow", markup=False)
     if record is None or supervisor is None:
         console.print(
             tell("Orderloom 没有在运行。启动:`orderloom up`。", "Orderloom does not run. Start: `orderloom up`.")

@@ -21,11 +21,20 @@ from typing import Any, Literal
 
 import psutil
 
-from deployments.addresses import asyncpg_url, demand_ports, ensure_prefect_database, lane_lives, next_free_ports
+from deployments.addresses import (
+    PREFECT_DATABASE,
+    asyncpg_url,
+    demand_ports,
+    ensure_database,
+    ensure_prefect_database,
+    lane_lives,
+    next_free_ports,
+)
 from deployments.kept_secrets import KeptSecrets, kept_secrets
 from deployments.postgres import EmbeddedPostgres, make_state_dir
 from deployments.prefect_server import PrefectServer, client_environment, server_command, server_environment
 from deployments.services import Database, Program, descendants, end_processes, listens
+from deployments.shadow_place import SUFFIX
 from deployments.stack_record import ChildRecord, StackRecord, alone
 from deployments.supervisor import Service, Supervisor, Watched
 from models.settings import Settings
@@ -102,9 +111,14 @@ class Stack:
     def prefect(self) -> PrefectServer:
         """The Prefect server of this stack."""
         named = self.config.database_url
-        url = asyncpg_url(named.get_secret_value()) if named else self._postgres.async_url()
+        url = asyncpg_url(named.get_secret_value(), self._prefect_database) if named else self._postgres.async_url()
         auth, key = self.secrets.prefect_auth, self.secrets.prefect_encryption_key
         return PrefectServer(self.ports["prefect"], url, self.state_dir, auth, key)
+
+    @property
+    def _prefect_database(self) -> str:
+        """Prefect's database on somebody's own server; a shadow has one of its own, as it has its own book."""
+        return f"{PREFECT_DATABASE}{SUFFIX}" if self.config.shadow else PREFECT_DATABASE
 
     @property
     def prefect_url(self) -> str:
@@ -125,6 +139,7 @@ class Stack:
             "database_url": self.database_url,
             "privacy_key": privacy_key,
             "language": self.config.language,
+            "shadow": self.config.shadow,
             "public_url": self.portal_url,
             "ports": self.ports,
         }
@@ -145,7 +160,10 @@ class Stack:
 
     def _prepare_database(self) -> None:
         if self.config.database_url:
-            ensure_prefect_database(self.config.database_url.get_secret_value())
+            url = self.config.database_url.get_secret_value()
+            if self.config.shadow:
+                ensure_database(url)
+            ensure_prefect_database(url, self._prefect_database)
         self._postgres = EmbeddedPostgres(self.state_dir, self.ports.get("postgres"))
 
     def _services(self) -> list[Service]:

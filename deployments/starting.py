@@ -20,6 +20,11 @@ from deployments.stack_record import StackRecord, alone, living
 from deployments.stop_signals import StopSignals
 from models.settings import Settings
 
+IN_SHADOW = "影子模式:读真实渠道,不向外发送任何东西。报告:`orderloom shadow report`;其他命令前加 --shadow。"
+IN_SHADOW_ENGLISH = (
+    "Shadow mode: real channels are read, nothing is sent. Report: `orderloom shadow report`; other commands take "
+    "--shadow first."
+)
 #: Seconds a start may take: a database after a crash recovers for up to five minutes.
 START_SECONDS = 600.0
 #: Seconds a stop may take before the supervisor itself is killed.
@@ -30,7 +35,8 @@ def start_in_foreground(config: Settings) -> int:
     """Run the stack until a signal asks to stop. Raises what keeps it from starting."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     mode = "demo" if is_demo(config.state_dir) else "up"
-    with StopSignals() as signals, Stack(config.state_dir, config, mode, move_ports=mode == "demo") as stack:  # type: ignore[arg-type]
+    moves = mode == "demo" or config.shadow  # both may run beside a live one
+    with StopSignals() as signals, Stack(config.state_dir, config, mode, move_ports=moves) as stack:  # type: ignore[arg-type]
         signals.again = stack.supervisor.hurry
         stack.supervisor.start()
         said = False
@@ -96,13 +102,16 @@ def show_addresses(console: Console, config: Settings, record: StackRecord) -> N
     ports = record.ports
     seconds = max((child.seconds or 0.0) for child in record.children.values())
     console.print(tell(f"Orderloom 已启动({seconds:.0f} 秒)。", f"Orderloom is up ({seconds:.0f} s)."))
+    if config.shadow:
+        console.print(tell(IN_SHADOW, IN_SHADOW_ENGLISH), style="yellow", markup=False, highlight=False)
     secrets = config.state_dir / "secrets.json"
+    again = " --shadow" if config.shadow else ""
     lines = [
         (tell("Prefect 界面", "Prefect UI"), f"http://127.0.0.1:{ports['prefect']}"),
         (tell("  登录串", "  auth string"), tell(f"在 {secrets} 的 prefect_auth", f"prefect_auth in {secrets}")),
         (tell("员工页面", "staff pages"), f"http://127.0.0.1:{ports['staff']}"),
         (tell("  账号", "  accounts"), tell("`orderloom staff add 姓名` 新建", "`orderloom staff add NAME` makes one")),
-        (tell("看状态 / 停止", "status / stop"), "orderloom status / orderloom down"),
+        (tell("看状态 / 停止", "status / stop"), f"orderloom status{again} / orderloom down{again}"),
     ]
     for name, words in lines:
         console.print(f"  {name}: {words}", markup=False, highlight=False)

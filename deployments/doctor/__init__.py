@@ -27,6 +27,7 @@ from deployments.doctor.machine import (
 )
 from deployments.doctor.platforms import check_platforms
 from deployments.doctor.ports import check_port, our_processes
+from deployments.doctor.shadow import check_shadow
 from models.settings import Settings, settings_file
 
 __all__ = ["Finding", "diagnose"]
@@ -38,7 +39,9 @@ def diagnose(state_dir: Path, ports: Mapping[str, int], database_url: str | None
     """Look at everything, change nothing. `ports` by name; `database_url` None means the built-in database."""
     where = next(path for path in (state_dir, *state_dir.absolute().parents) if path.exists())
     ours = our_processes(state_dir)
+    settings = Settings()
     return [
+        *check_shadow(settings),
         check_python(tuple(sys.version_info[:3])),
         check_platform(platform.system(), platform.release()),
         check_packages(importlib.metadata.requires("orderloom") or []),
@@ -48,7 +51,7 @@ def diagnose(state_dir: Path, ports: Mapping[str, int], database_url: str | None
         check_memory(psutil.virtual_memory().available),
         check_state_dir(state_dir),
         check_settings_file(settings_file()),
-        *check_platforms(Settings()),
+        *check_platforms(settings),
         *(check_port(name, port, ours) for name, port in ports.items()),
         *(check_database(database_url) if database_url else _built_in(state_dir)),
     ]

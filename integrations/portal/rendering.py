@@ -20,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from models.database import DatabaseMissing
 from models.privacy import PrivacyKeyMissing, mask_phone
+from models.settings import settings
 from models.wording import CHANNEL_WORDS, STAGE_WORDS, TZ, WAITING_WORDS, local, say, yuan
 
 HERE = Path(__file__).parent
@@ -50,6 +51,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.globals["in_shadow"] = lambda: settings().shadow
     environment.filters.update(
         local=local,
         clock=lambda moment: f"{moment.astimezone(TZ):%H:%M}",
