@@ -1,7 +1,20 @@
 """JD 京东 POP as a sales channel, through the older gateway routerjson (PROTOCOLS.md §4).
 
 Methods and error codes as in JD's own SDK and documentation (open.jd.com, listId 2643; apiId 15660, 15661, 1948).
-The access token is the shop's authorisation: its owner renews it. What is not verified: `UNVERIFIED`.
+The access token is the shop's authorisation: its owner renews it.
+
+Unverified:
+- the timestamp may carry milliseconds and its offset, as in the signed example; pages name `yyyy-MM-dd HH:mm:ss`
+- business parameters stand flat in `360buy_param_json`, as in the signed example; newer pages put them under
+  `paramOrderJSFQuery`
+- `source_id` JOS is asked for by newer pages only, and is sent
+- both ends of `start_date`/`end_date` are part of the window; windows that touch are read as if they were
+- how deep the listing can be paged: 100 pages, so a window of more than 10,000 orders is read in halves
+- orders that are not paid are not listed
+- the id of SF Express is 467 for this shop (its own list of carriers decides)
+- an order is shipped as a whole: how part of one is told is not known
+- codes 65, 66 and 67 are failures of the service behind the gateway; 2 is a limit of calls; 19 an invalid token
+- which clear-text call a shop may use: JD decrypts by a key service of its own (TDE), which is not connected
 """
 
 from __future__ import annotations
@@ -20,24 +33,13 @@ from integrations.channels.last_page_first import Listing, Page
 from integrations.channels.md5_signing import CONTENT_TYPE, signed_form
 from integrations.channels.parcels import company_of, packed_lines
 from integrations.channels.payload import answer, incoming, integer, listing, mapping, text, understood
+from integrations.channels.unverified import unverified
 from integrations.errors import Later, Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
 from models.settings import JdSettings
 
-UNVERIFIED: tuple[str, ...] = (
-    *jd_orders.UNVERIFIED,
-    "business parameters stand flat in `360buy_param_json`, as in the signed example; newer pages put them under"
-    " `paramOrderJSFQuery`",
-    "`source_id` JOS is asked for by newer pages only, and is sent",
-    "both ends of `start_date`/`end_date` are part of the window; windows that touch are read as if they were",
-    "how deep the listing can be paged: 100 pages, so a window of more than 10,000 orders is read in halves",
-    "orders that are not paid are not listed",
-    "the id of SF Express is 467 for this shop (its own list of carriers decides)",
-    "an order is shipped as a whole: how part of one is told is not known",
-    "codes 65, 66 and 67 are failures of the service behind the gateway; 2 is a limit of calls; 19 an invalid token",
-    "which clear-text call a shop may use: JD decrypts by a key service of its own (TDE), which is not connected",
-)
+UNVERIFIED = jd_orders.UNVERIFIED + unverified(__doc__)
 
 #: Our carriers by the platform's id of the logistics company.
 CARRIERS = {"sf_express": "467"}
@@ -70,7 +72,10 @@ class Jd:
         self._oldest_first = Listing(self._oldest_first_page, LONGEST_WINDOW, "orderId")
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
-        """Pages of the orders updated in [since, until), by windows of a day, oldest first; masked receivers."""
+        """Pages of the orders updated in [since, until), by windows of a day, oldest first; masked receivers.
+
+        The platform shows three months of updates back.
+        """
         async for rows in self._newest_first.pages(since, until, PAGE_SIZE):
             yield [incoming(read_order, row, NAME, self.shop, "orderId") for row in reversed(rows)]
 

@@ -2,6 +2,15 @@
 
 Money is text in yuan, times are Beijing without an offset (year 1 for "not yet"). JD tells no sum per line: what was
 paid is spread over the lines by their price.
+
+Unverified:
+- `orderPayment` is what the customer pays, freight included, after every discount
+- `jdPrice` is the price of one piece before discounts; no line tells what was paid for it
+- a line is known by its `skuId`: a gift of the same SKU becomes the line `skuId#2`
+- `consigneeInfo` is masked or ciphertext for every app; ciphertext is shown as ***
+- `WAIT_SELLER_DELIVERY` waits for the domestic leg of an overseas order, and is held
+- where the answers of customised goods come: they are asked for on the order page
+- what was paid back is not told by the order
 """
 
 from __future__ import annotations
@@ -12,19 +21,12 @@ from typing import Any
 from integrations.channels.apportioning import apportioned
 from integrations.channels.beijing_time import beijing, beijing_or_none
 from integrations.channels.payload import fen_of_decimal, identity, integer, mapping, mappings, text
+from integrations.channels.unverified import unverified
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 
 NAME = "jd"
 
-UNVERIFIED: tuple[str, ...] = (
-    "`orderPayment` is what the customer pays, freight included, after every discount",
-    "`jdPrice` is the price of one piece before discounts; no line tells what was paid for it",
-    "a line is known by its `skuId`: a gift of the same SKU becomes the line `skuId#2`",
-    "`consigneeInfo` is masked or ciphertext for every app; ciphertext is shown as ***",
-    "`WAIT_SELLER_DELIVERY` waits for the domestic leg of an overseas order, and is held",
-    "where the answers of customised goods come: they are asked for on the order page",
-    "what was paid back is not told by the order",
-)
+UNVERIFIED = unverified(__doc__)
 
 #: Fields asked of `jingdong.pop.order.search` and `jingdong.pop.order.get`.
 FIELDS = (

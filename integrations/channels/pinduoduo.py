@@ -2,7 +2,17 @@
 
 Methods, fields and error codes as in the platform's own SDK and documentation. Listings have to be read from the last
 page to the first, over windows of at most 30 minutes. The access token is the shop's authorisation: its owner renews
-it. What is not verified: `UNVERIFIED`.
+it.
+
+Unverified:
+- both ends of `start_updated_at`/`end_updated_at` are part of the window; windows that touch are read as if they were
+- the order of the rows of a page; orders may be indexed up to 3 minutes late
+- the rows of the increment listing are whole orders (so in the SDK), masks included
+- the id of SF Express is 44 (`pdd.logistics.companies.get`)
+- an order is shipped as a whole: how part of one is told is not known
+- 50001 with a sub code refuses, without one the service failed; the sub codes of each method
+- how `data_list` is written into the signature: its JSON text is signed as it is sent
+- decryption outside the platform's cloud is limited to once in 10 s and 100 times a day
 """
 
 from __future__ import annotations
@@ -22,23 +32,13 @@ from integrations.channels.md5_signing import CONTENT_TYPE, signed_form
 from integrations.channels.parcels import company_of, packed_lines
 from integrations.channels.payload import answer, incoming, integer, listing, mapping, mappings, text, understood
 from integrations.channels.pinduoduo_orders import NAME, read_order
+from integrations.channels.unverified import unverified
 from integrations.errors import Later, Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
 from models.settings import PinduoduoSettings
 
-UNVERIFIED: tuple[str, ...] = (
-    *pinduoduo_orders.UNVERIFIED,
-    "both ends of `start_updated_at`/`end_updated_at` are part of the window; windows that touch are read as if they"
-    " were",
-    "the order of the rows of a page; orders may be indexed up to 3 minutes late",
-    "the rows of the increment listing are whole orders (so in the SDK), masks included",
-    "the id of SF Express is 44 (`pdd.logistics.companies.get`)",
-    "an order is shipped as a whole: how part of one is told is not known",
-    "50001 with a sub code refuses, without one the service failed; the sub codes of each method",
-    "how `data_list` is written into the signature: its JSON text is signed as it is sent",
-    "decryption outside the platform's cloud is limited to once in 10 s and 100 times a day",
-)
+UNVERIFIED = pinduoduo_orders.UNVERIFIED + unverified(__doc__)
 
 #: Our carriers by the platform's id of the logistics company.
 CARRIERS = {"sf_express": "44"}
@@ -80,7 +80,10 @@ class Pinduoduo:
         self._listing = Listing(self._page, LONGEST_WINDOW, "order_sn")
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
-        """Pages of the orders updated in [since, until), by windows of half an hour; masked receivers."""
+        """Pages of the orders updated in [since, until), by windows of half an hour; masked receivers.
+
+        The platform shows three months back.
+        """
         async for rows in self._listing.pages(since, until, PAGE_SIZE):
             yield [incoming(self._read, row, NAME, self.shop, "order_sn") for row in rows]
 

@@ -2,6 +2,15 @@
 
 Times are Beijing without an offset. The SDK comments the money of orders as yuan; a shop whose API answers in fen says
 so in its settings. No line tells what was paid for it: what was paid is spread over the lines by their price.
+
+Unverified:
+- amounts of orders are in yuan (by the SDK's comments): set `amounts_in` when this shop's API answers in fen
+- `pay_amount` is what the customer pays, freight included, after every discount
+- a line is known by its `sku_id`
+- orders that are not paid are not listed; a group that is not full yet is held
+- `refund_status` 4 before shipping is the whole order paid back; after shipping the order goes on as shipped
+- where the answers of customised goods come: they are asked for on the order page
+- what was paid back is not told by the order
 """
 
 from __future__ import annotations
@@ -11,20 +20,13 @@ from typing import Any, Literal
 from integrations.channels.apportioning import apportioned
 from integrations.channels.beijing_time import beijing, beijing_or_none
 from integrations.channels.payload import fen_of_decimal, identity, integer, mapping, mappings, text
+from integrations.channels.unverified import unverified
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 
 NAME = "pinduoduo"
 AmountsIn = Literal["yuan", "fen"]
 
-UNVERIFIED: tuple[str, ...] = (
-    "amounts of orders are in yuan (by the SDK's comments): set `amounts_in` when this shop's API answers in fen",
-    "`pay_amount` is what the customer pays, freight included, after every discount",
-    "a line is known by its `sku_id`",
-    "orders that are not paid are not listed; a group that is not full yet is held",
-    "`refund_status` 4 before shipping is the whole order paid back; after shipping the order goes on as shipped",
-    "where the answers of customised goods come: they are asked for on the order page",
-    "what was paid back is not told by the order",
-)
+UNVERIFIED = unverified(__doc__)
 
 _CONFIRMED, _CALLED_OFF = 1, 2  # confirm_status
 _GROUP_OPEN, _GROUP_FAILED = 0, 2  # group_status

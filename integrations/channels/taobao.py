@@ -1,7 +1,15 @@
 """Taobao and Tmall as a sales channel, through the open platform TOP (PROTOCOLS.md §4).
 
 The increment listing gives ids (sorted by time of change, newest first, apiId 128), `taobao.trade.fullinfo.get` the
-trades. The session is the shop's authorisation: nobody can renew it but its owner. What is not verified: `UNVERIFIED`.
+trades. The session is the shop's authorisation: nobody can renew it but its owner.
+
+Unverified:
+- both ends of `start_modified`/`end_modified` are part of the window; windows that touch are read as if they were
+- how deep the listing can be paged: a window of more than 10,000 trades is read in halves
+- the company code of SF Express is SF (`taobao.logistics.companies.get`)
+- `taobao.logistics.offline.send` takes part of an order by `sub_tid` with `is_split=1`
+- decryption scene 1001 (waybills of SF Express) is the one that the shop is permitted
+- which codes besides 11 and 12 say that a permission is missing
 """
 
 from __future__ import annotations
@@ -34,20 +42,13 @@ from integrations.channels.payload import (
     understood,
 )
 from integrations.channels.taobao_orders import FIELDS, NAME, lines_in, read_clear, read_order
+from integrations.channels.unverified import unverified
 from integrations.errors import Later, Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
 from models.settings import TaobaoSettings
 
-UNVERIFIED: tuple[str, ...] = (
-    *taobao_orders.UNVERIFIED,
-    "both ends of `start_modified`/`end_modified` are part of the window; windows that touch are read as if they were",
-    "how deep the listing can be paged: a window of more than 10,000 trades is read in halves",
-    "the company code of SF Express is SF (`taobao.logistics.companies.get`)",
-    "`taobao.logistics.offline.send` takes part of an order by `sub_tid` with `is_split=1`",
-    "decryption scene 1001 (waybills of SF Express) is the one that the shop is permitted",
-    "which codes besides 11 and 12 say that a permission is missing",
-)
+UNVERIFIED = taobao_orders.UNVERIFIED + unverified(__doc__)
 
 #: Our carriers by the platform's company code.
 CARRIERS = {"sf_express": "SF"}
@@ -82,7 +83,10 @@ class Taobao:
         self._details = asyncio.Semaphore(DETAILS_AT_ONCE)
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
-        """Pages of the trades updated in [since, until), by windows of a day, oldest first; masked receivers."""
+        """Pages of the trades updated in [since, until), by windows of a day, oldest first; masked receivers.
+
+        The platform shows three months back.
+        """
         async for rows in self._listing.pages(since, until, PAGE_SIZE):
             with understood(NAME):
                 tids = [identity(mapping(row, "trade").get("tid"), "tid") for row in reversed(rows)]

@@ -1,6 +1,13 @@
 """What a Taobao or Tmall trade means to the hub. Pure; fields as in TOP's `Trade` and `Order` (apiId 54).
 
 Money is text in yuan, times are Beijing without an offset, ids are numbers beyond 2^53.
+
+Unverified:
+- the sum of the lines' `divide_order_fee` and `post_fee` is `payment` also with red packets and shop points
+- a line is cancelled when its `status` is TRADE_CLOSED and its `refund_status` SUCCESS
+- what was paid back of a line that goes on is not told by the trade
+- where the answers of customised goods come: they are asked for on the order page
+- a trade's `modified` is the time that the increment listing goes by
 """
 
 from __future__ import annotations
@@ -9,17 +16,12 @@ from typing import Any
 
 from integrations.channels.beijing_time import beijing, beijing_or_none
 from integrations.channels.payload import fen_of_decimal, identity, integer, mapping, mappings, text
+from integrations.channels.unverified import unverified
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 
 NAME = "taobao"
 
-UNVERIFIED: tuple[str, ...] = (
-    "the sum of the lines' `divide_order_fee` and `post_fee` is `payment` also with red packets and shop points",
-    "a line is cancelled when its `status` is TRADE_CLOSED and its `refund_status` SUCCESS",
-    "what was paid back of a line that goes on is not told by the trade",
-    "where the answers of customised goods come: they are asked for on the order page",
-    "a trade's `modified` is the time that the increment listing goes by",
-)
+UNVERIFIED = unverified(__doc__)
 
 #: Fields asked of `taobao.trade.fullinfo.get`.
 FIELDS = (

@@ -22,15 +22,15 @@ class ToldByChannel:
     def refund_request(self, wish: RefundWish) -> bytes:
         """Always `Refused`: a person refunds on the platform."""
         check_wish(self.name, wish)
-        raise self._by_hand(wish.trade.channel_order_id)
+        raise self._by_hand(f"订单 {wish.trade.channel_order_id} 的")
 
     async def refund(self, request: bytes) -> RefundAnswer:
         """Always `Refused`: a person refunds on the platform."""
-        raise self._by_hand("")
+        raise self._by_hand("这笔")
 
     async def find_refund(self, request: bytes) -> RefundAnswer | None:
         """None: no refund is asked for here."""
         return None
 
-    def _by_hand(self, order_id: str) -> Refused:
-        return Refused(self.name, "refund_by_hand", f"订单 {order_id} 的钱本系统退不了:请在平台后台退款,再登记")
+    def _by_hand(self, whose: str) -> Refused:
+        return Refused(self.name, "refund_by_hand", f"{whose}钱本系统退不了:请在平台后台退款,再登记")
