@@ -96,8 +96,8 @@ RULES: tuple[Rule, ...] = (
         "bad_quantity",
         "line",
         "cancelled_quantity",
-        AtMost("quantity"),
-        "第 {line_no} 行取消了 {cancelled_quantity} 件,比买的 {quantity} 件还多。",
+        AtMost("bought_quantity"),
+        "第 {line_no} 行取消了 {cancelled_quantity} 件,比买的 {bought_quantity} 件还多。",
     ),
     Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 行的金额不是整数分,或大得不合理。"),
     *(
@@ -141,8 +141,8 @@ RULES: tuple[Rule, ...] = (
         "refund_mismatch",
         "order",
         "refunded_fen",
-        AtMost("paid_fen"),
-        "已退 {refunded_fen} 分,比实付的 {paid_fen} 分还多。",
+        AtMost("received_fen"),
+        "已退 {refunded_fen} 分,比实付的 {received_fen} 分还多。",
     ),
     # the address: complete, of sane length, printable on a label
     Rule("address_missing", "order", "has_receiver", TRUE, "没有收货地址:请在平台补全后重新拉取。"),

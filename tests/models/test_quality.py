@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +17,9 @@ from sqlmodel import Session, select
 from models.book import Taken, take_orders
 from models.intake import IncomingOrder, PlatformStatus
 from models.order import Order
+from models.order_row import line_rows, order_row
 from models.product import Product
-from models.quality import Fault, judge, plain
+from models.quality import MOST_FEN, RULES, Fault, judge, plain
 from models.quarantine import Quarantined, waiting_list
 from tests.models.build import CAN, DRY, NOW, RECEIVER, cans, incoming, later, made, open_shop, taken, unpaid
 
@@ -74,6 +76,19 @@ BAD: dict[str, tuple[IncomingOrder, str]] = {
     "lone surrogate in an attribute": (incoming("bad", attributes={"gift": "\ud83d"}), "control_characters"),
     "NUL deep in a handle": (incoming("bad", handles={"ids": [{"id": "gid\x00"}]}), "control_characters"),
     "NUL in the buyer": (incoming("bad", buyer="\x00"), "control_characters"),
+    "less than nothing cancelled": (incoming("bad", cans(cancelled_quantity=-1)), "bad_quantity"),
+    "more cancelled than bought": (incoming("bad", cans(2, cancelled_quantity=3)), "bad_quantity"),
+    "half a can": (incoming("bad", cans(quantity=1.5)), "bad_quantity"),
+    "a true number of cans": (incoming("bad", cans(quantity=True)), "bad_quantity"),
+    "a price that is not a number": (incoming("bad", cans(unit_price_fen=math.nan)), "negative_money"),
+    "a total that is not a number": (incoming("bad", total_fen=math.nan), "negative_money"),
+    "paid back less than nothing": (incoming("bad", refunded_fen=-1), "refund_mismatch"),
+    "paid back more than paid": (incoming("bad", refunded_fen=4_001), "refund_mismatch"),
+    "less than what was taken away explains": (
+        incoming("bad", cans(2, cancelled_quantity=1), total_fen=1_999, paid_fen=1_999),
+        "money_mismatch",
+    ),
+    "more than what was bought": (incoming("bad", refunded_fen=500, total_fen=4_500, paid_fen=4_500), "money_mismatch"),
 }
 
 
@@ -131,10 +146,44 @@ def test_the_same_bad_page_again_only_counts(session: Session) -> None:
         at(detail="3 栋 1201(近南门)"),
         at(district=""),
         at(name="𠮷田", phone="+86 138 1234 5678"),
+        incoming("1", cans(unit_price_fen=MOST_FEN, paid_fen=MOST_FEN)),
+        incoming("1", placed_at=NOW + timedelta(minutes=15)),
+        # one of two cans edited away, and what it cost paid back: platforms differ in what they count it off
+        incoming("1", cans(2, cancelled_quantity=1)),
+        incoming("1", cans(2, cancelled_quantity=1), refunded_fen=2_000),
+        incoming("1", cans(2, cancelled_quantity=1), refunded_fen=2_000, total_fen=2_000),
+        incoming("1", cans(2, cancelled_quantity=1), refunded_fen=2_000, paid_fen=2_000),
+        incoming("1", cans(2, cancelled_quantity=1), total_fen=2_000, paid_fen=2_000),
+        incoming("1", cans(3, paid_fen=1_000, cancelled_quantity=1), total_fen=666, paid_fen=666),
+        incoming("1", refunded_fen=300),
+        incoming("1", refunded_fen=4_000),
     ],
 )
 def test_a_sound_order_has_no_fault(order: IncomingOrder) -> None:
     assert judge(order, CATALOGUE, NOW) == []
+
+
+def test_what_may_be_off_is_no_more_than_what_was_taken_away() -> None:
+    edited = incoming("1", cans(2, cancelled_quantity=1), refunded_fen=500)
+    codes = {
+        total: [fault.code for fault in judge(replace(edited, total_fen=total, paid_fen=4_000), CATALOGUE, NOW)]
+        for total in (1_499, 1_500, 4_000, 4_001)
+    }
+
+    assert codes == {1_499: ["money_mismatch"] * 2, 1_500: [], 4_000: [], 4_001: ["money_mismatch"]}
+
+
+def test_every_rule_reads_columns_that_there_are_and_no_two_ask_the_same() -> None:
+    order = incoming("1", cans(), receiver=RECEIVER)
+    rows = {"order": order_row(order, NOW), "line": next(line_rows(order, CATALOGUE))}
+
+    for rule in RULES:
+        assert rows[rule.about].keys() >= {rule.column, rule.check.against or rule.column}
+        assert CHINESE.search(rule.fault(rows[rule.about]).message)
+    assert len({(rule.about, rule.column, rule.check) for rule in RULES}) == len(RULES)
+    assert {fault.code for order, _ in BAD.values() for fault in judge(order, CATALOGUE, NOW)} == {
+        rule.code for rule in RULES
+    }
 
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=40)
