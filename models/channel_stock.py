@@ -27,6 +27,10 @@ def _pieces() -> Any:
     return Field(default=None, nullable=True, sa_type=BigInteger)
 
 
+#: The channels whose stock can be shown and changed; the others only bring orders.
+SHELVED = ("shopify", "wechat_shop", "douyin")
+
+
 class ChannelStock(SQLModel, table=True):
     """One SKU on one channel. `seen` is null when it was never looked at, or is not listed there.
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import Index
 from sqlmodel import Session, SQLModel, col, select
 
+from models.channel_stock import SHELVED
 from models.pool import WHOLE, ChannelShare, StockRule, set_rule, set_share
 from models.quality import plain
 from models.stock_desk import StockRefused, known_sku, well_reasoned
@@ -69,8 +70,8 @@ def set_when_short(session: Session, sku: str, what: str | None, reason: str, wh
 
 def share(session: Session, channel: str, percent: int, sku: str, reason: str, who: str, now: datetime) -> str:
     """Show a channel so many percent of what is sellable, of one SKU or (`*`) of all without an own share."""
-    if channel not in CHANNEL_WORDS:
-        raise StockRefused(f"没有渠道 {channel[:64]}。可选:{'、'.join(CHANNEL_WORDS)}。")
+    if channel not in SHELVED:
+        raise StockRefused(f"没有渠道 {channel[:64]}。可选:{'、'.join(SHELVED)}。")
     if not 0 <= percent <= 100:
         raise StockRefused("份额应为 0 到 100 的百分比。")
     if sku != "*":

@@ -28,6 +28,7 @@ WAITING_WORDS = {
     "carrier": ("等待快递签收", "carrier"),
     "customer": ("等待客户补充资料", "customer"),
     "backorder": ("等待到货", "backorder"),
+    "merge": ("等待合并发货", "shared parcel"),
     "refund": ("等待退款到账", "refund"),
     "retry": ("稍后自动重试", "retry"),
     "person": ("需要人工处理", "a person"),
@@ -41,6 +42,26 @@ CHANNEL_WORDS = {
     "jd": ("京东", "JD"),
     "pinduoduo": ("拼多多", "Pinduoduo"),
     "spreadsheet": ("表格", "Spreadsheet"),
+}
+
+#: Why an order is in quarantine, by the rule's code.
+FAULT_WORDS = {
+    "unreadable": ("读不懂", "unreadable"),
+    "id_missing": ("没有订单号", "no order id"),
+    "no_lines": ("没有商品行", "no lines"),
+    "too_many_lines": ("商品行太多", "too many lines"),
+    "currency": ("币种不对", "currency"),
+    "time_in_future": ("下单时间在将来", "placed in the future"),
+    "unknown_sku": ("SKU 不在商品表", "unknown SKU"),
+    "bad_quantity": ("数量不对", "bad quantity"),
+    "negative_money": ("金额不合理", "bad amount"),
+    "money_mismatch": ("金额对不上", "amounts do not add up"),
+    "refund_mismatch": ("退款对不上", "refund does not add up"),
+    "address_missing": ("地址不全", "address incomplete"),
+    "text_too_long": ("文字太长", "text too long"),
+    "control_characters": ("有控制字符", "control characters"),
+    "emoji": ("有表情符号", "emoji"),
+    "cannot_be_written": ("写入出错", "could not be written"),
 }
 
 PROFILE_WORDS = {

@@ -11,8 +11,9 @@ from starlette.responses import Response
 
 from integrations.portal.people import Visit, page
 from models.board import MOVING, Board, Cell, matrix, recent_orders
+from models.channel_stock import SHELVED
 from models.fulfilment import Stage, WaitingOn
-from models.wording import CHANNEL_WORDS, STAGE_WORDS, WAITING_WORDS, say
+from models.wording import STAGE_WORDS, WAITING_WORDS, say
 
 PER_PAGE = 50
 #: Further back than this one searches instead of turning pages.
@@ -69,7 +70,7 @@ def board(visit: Visit, session: Session) -> Response:
         "filters": filters,
         "stages": [stage.value for stage in Stage],
         "waitings": waitings(),
-        "channels": sorted({*CHANNEL_WORDS, *now_here.channels}),
+        "channels": sorted({*SHELVED, *now_here.channels}),
         "orders": rows[PER_PAGE * (number - 1) : PER_PAGE * number],
         "number": number,
         "more": len(rows) > PER_PAGE * number and number < LAST_PAGE,

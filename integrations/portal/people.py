@@ -35,6 +35,7 @@ MAY = {
     "stock": frozenset({"warehouse_supervisor", "admin"}),
     "check_stock": frozenset({"warehouse_supervisor", "customer_service_lead", "admin"}),
     "compensate": frozenset({"customer_service_lead", "finance", "admin"}),
+    "correct": frozenset({"customer_service", "customer_service_lead", "admin"}),
     "see_coupons": frozenset({"customer_service", "customer_service_lead", "admin"}),
 }
 

@@ -1,17 +1,196 @@
-"""`/quarantine`: orders that could not enter the book, with every reason; never their payload."""
+"""`/quarantine`: orders that could not enter the book, with every reason; corrected here, and submitted again.
+
+The list shows no payload. Who may correct sees what the order says, because a wrong address cannot be mended unseen.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
 from sqlmodel import Session
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
+from integrations.portal import labels
 from integrations.portal.people import Visit, page
-from models.quarantine import waiting_list
+from models import correction, resubmission
+from models.book import Taken
+from models.correction import NotCorrectable
+from models.intake import IncomingLine, IncomingOrder
+from models.quarantine import Quarantined, waiting_list
 
+LIST = "/quarantine"
 MOST_SHOWN = 200
+MOST_LINES = 30  # that the form shows; those that are at fault first
+LONGEST = 600
+#: Fields of the form, in its order: path in the order, what people call it.
+RECEIVER = {
+    "receiver.name": "收件人姓名",
+    "receiver.phone": "电话",
+    "receiver.province": "省",
+    "receiver.city": "市",
+    "receiver.district": "区县",
+    "receiver.detail": "详细地址",
+}
+MONEY = {"total_fen": "订单总额(元)", "paid_fen": "实付(元)", "freight_fen": "运费(元)", "discount_fen": "优惠(元)"}
+LINE = {"sku": "SKU", "title": "商品名", "quantity": "数量", "unit_price_fen": "单价(元)", "paid_fen": "本行实付(元)"}
+_YUAN = re.compile(r"-?\d{1,9}(\.\d{1,2})?")
+_WHOLE = re.compile(r"-?\d{1,9}")
 
 
 @page
-def quarantine(visit: Visit, session: Session) -> Response:
-    """What is set aside, newest first."""
-    return visit.render(session, "quarantine.html", {"rows": waiting_list(session, MOST_SHOWN), "most": MOST_SHOWN})
+def listing(visit: Visit, session: Session) -> Response:
+    """`GET /quarantine`: what is set aside, newest first; `?fault=` only what has that fault."""
+    rows = waiting_list(session, MOST_SHOWN)
+    faults = Counter(fault["code"] for row in rows for fault in {f["code"]: f for f in row.faults}.values())
+    wanted = visit.request.query_params.get("fault", "")
+    shown = [row for row in rows if not wanted or any(fault["code"] == wanted for fault in row.faults)]
+    values = {"rows": shown, "most": MOST_SHOWN, "faults": faults.most_common(), "fault": wanted, "labels": labels}
+    return visit.render(session, "quarantine.html", values)
+
+
+@page
+def submit_all(visit: Visit, session: Session) -> Response:
+    """`POST /quarantine`: submit everything with one fault again as it was read, e.g. once the product is there."""
+    visit.must_be_allowed("correct")
+    fault = visit.text("fault", 60)
+    ids = resubmission.waiting_with(session, [fault])[:MOST_SHOWN] if fault else []
+    entered = 0
+    for id in ids:
+        done = resubmission.resubmit(session, id, {}, visit.name, visit.now)
+        entered += done is not None and done.taken not in (None, Taken.QUARANTINED)
+    return visit.go(LIST, f"提交了 {len(ids)} 件,{entered} 件已不在隔离区,其余原因不变。")
+
+
+@page
+def order(visit: Visit, session: Session) -> Response:
+    """`GET /quarantine/{id}`: one order that is set aside, as a form."""
+    row = _row(visit, session)
+    return _form(visit, session, row, {}, "")
+
+
+@page
+def correct(visit: Visit, session: Session) -> Response:
+    """`POST /quarantine/{id}`: submit it with what was changed. Still wrong: the form again, with what is wrong now."""
+    visit.must_be_allowed("correct")
+    row = _row(visit, session)
+    reading = correction.thaw(row.reading)
+    if reading is None:
+        raise HTTPException(
+            409, "这一件没有读成订单的内容,不能在这里改:请在渠道后台改正,下一次拉单会再读。没有任何改变。"
+        )
+    new, typed = _new_values(visit, reading)
+    try:
+        done = resubmission.resubmit(session, row.id or 0, new, visit.name, visit.now)
+    except NotCorrectable as error:
+        raise HTTPException(400, f"{error}没有任何改变。") from error
+    if done is None:
+        return visit.go(LIST, "这一件已经处理过了,没有任何改变。")
+    if done.taken is Taken.QUARANTINED:
+        session.refresh(row)
+        return _form(visit, session, row, typed, done.sentence)
+    return visit.go(f"/orders/{done.order_no}" if done.order_no else LIST, done.sentence)
+
+
+def _row(visit: Visit, session: Session) -> Quarantined:
+    row = session.get(Quarantined, visit.request.path_params["id"])
+    if row is None:
+        raise HTTPException(404, "隔离区里没有这一件:请回到列表再点一次。")
+    if row.resolved_at is not None:
+        raise HTTPException(410, "这一件已经处理完,不在隔离区了。")
+    return row
+
+
+def _form(visit: Visit, session: Session, row: Quarantined, typed: dict[str, str], sentence: str) -> Response:
+    reading = correction.thaw(row.reading) if visit.may("correct") else None
+    values: dict[str, Any] = {"row": row, "readable": reading is not None, "sentence": sentence, "longest": LONGEST}
+    if reading is not None:
+        receiver = reading.receiver
+        values["receiver"] = [
+            (path, words, typed.get(path, getattr(receiver, path.split(".")[1]) if receiver else ""))
+            for path, words in RECEIVER.items()
+        ]
+        values["money"] = [(p, words, typed.get(p, _shown(p, getattr(reading, p)))) for p, words in MONEY.items()]
+        values["note"] = typed.get("note", reading.note)
+        values["lines"] = [(number + 1, _line_fields(number, line, typed)) for number, line in _shown_lines(reading)]
+        values["line_count"] = len(reading.lines)
+    return visit.render(session, "quarantine_order.html", values)
+
+
+def _line_fields(number: int, line: IncomingLine, typed: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Name, words and value of each field of a line."""
+    names = {field: f"line.{number}.{field}" for field in LINE}
+    return [(names[f], words, typed.get(names[f], _shown(f, getattr(line, f)))) for f, words in LINE.items()]
+
+
+def _shown_lines(reading: IncomingOrder) -> list[tuple[int, IncomingLine]]:
+    """The lines that the form shows, by their place: odd-looking ones first where there are too many."""
+    lines = list(enumerate(reading.lines))
+    if len(lines) > MOST_LINES:
+        lines.sort(key=lambda pair: (pair[1].quantity > 0 and pair[1].paid_fen >= 0 and bool(pair[1].sku), pair[0]))
+    return sorted(lines[:MOST_LINES])
+
+
+def _new_values(visit: Visit, reading: IncomingOrder) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the form says, by path of the order; and as it was typed, by field of the form."""
+    new: dict[str, Any] = {}
+    typed: dict[str, str] = {}
+    names = [*RECEIVER, *MONEY, "note"]
+    names += [f"line.{number}.{field}" for number, _ in _shown_lines(reading) for field in LINE]
+    for name in names:
+        if name not in visit.form:
+            continue
+        value = typed[name] = visit.text(name, LONGEST) if name != "note" else visit.text(name, 2_000)
+        was = _was(reading, name)
+        if value == (_shown(name, was) if isinstance(was, int) else was.strip()):
+            continue  # untouched
+        new[_path(reading, name)] = _parsed(name, value)
+    return new, typed
+
+
+def _path(reading: IncomingOrder, name: str) -> str:
+    if not name.startswith("line."):
+        return name
+    _, number, field = name.split(".")
+    return f"lines.{reading.lines[int(number)].channel_line_id}.{field}"
+
+
+def _was(reading: IncomingOrder, name: str) -> Any:
+    if name.startswith("line."):
+        _, number, field = name.split(".")
+        return getattr(reading.lines[int(number)], field)
+    if name.startswith("receiver."):
+        return "" if reading.receiver is None else getattr(reading.receiver, name.split(".")[1])
+    return getattr(reading, name)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value as the form shows it: money in yuan."""
+    if name.endswith("_fen"):
+        return f"{Decimal(value) / 100:.2f}"
+    return str(value)
+
+
+def _parsed(name: str, value: str) -> Any:
+    if name.endswith("_fen"):
+        plain = value.replace(",", "").replace("¥", "").strip()
+        if not _YUAN.fullmatch(plain):
+            raise HTTPException(400, f"「{value[:40]}」不是金额:请写成 12.50 这样的元。没有任何改变。")
+        return int(Decimal(plain) * 100)
+    if name.endswith(".quantity"):
+        if not _WHOLE.fullmatch(value):
+            raise HTTPException(400, f"「{value[:40]}」不是数量:请写整数。没有任何改变。")
+        return int(value)
+    return value
+
+
+ROUTES = [
+    Route("/quarantine", listing, methods=["GET"]),
+    Route("/quarantine", submit_all, methods=["POST"]),
+    Route("/quarantine/{id:int}", order, methods=["GET"]),
+    Route("/quarantine/{id:int}", correct, methods=["POST"]),
+]

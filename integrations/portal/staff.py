@@ -52,7 +52,7 @@ def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
             Route("/stock-checks", stock_check_page.stock_checks, methods=["GET"]),
             Route("/stock-checks/{check_id:int}", stock_check_page.answer, methods=["POST"]),
             *stock_pages.ROUTES,
-            Route("/quarantine", quarantine_page.quarantine, methods=["GET"]),
+            *quarantine_page.ROUTES,
             Route("/help", help_page.explain_words, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from integrations.portal import labels, stock_import_page
 from integrations.portal.people import Visit, page
 from models import stock_desk, stock_page, stock_setting
+from models.channel_stock import SHELVED
 from models.compensation import Limits
 from models.counting import CountBusy
 from models.pool import StockRule
@@ -27,7 +28,7 @@ from models.settings import settings
 from models.stock import NotThere, free_everywhere, shelve
 from models.stock_desk import StockRefused
 from models.warehouse import Warehouse
-from models.wording import CHANNEL_WORDS, TZ
+from models.wording import TZ
 
 PER_PAGE = 50
 LONGEST_QUERY = 100
@@ -91,7 +92,7 @@ def one_sku(visit: Visit, session: Session) -> Response:
         "holders": stock_page.holders(session, product.sku),
         "waiters": stock_page.waiters(session, product.sku),
         "expected": stock_page.expected(session, product.sku),
-        "channels": stock_page.shown_on(session, product.sku, list(CHANNEL_WORDS), _percent()),
+        "channels": stock_page.shown_on(session, product.sku, SHELVED, _percent()),
         "changes": stock_setting.changes_of(session, product.sku),
         "warehouses": list(session.exec(select(Warehouse).order_by(Warehouse.code))),
         "today": visit.now.astimezone(TZ).date(),
