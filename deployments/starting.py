@@ -20,11 +20,8 @@ from deployments.stack_record import StackRecord, alone, living
 from deployments.stop_signals import StopSignals
 from models.settings import Settings
 
-IN_SHADOW = "影子模式:读真实渠道,不向外发送任何东西。报告:`orderloom shadow report`;其他命令前加 --shadow。"
-IN_SHADOW_ENGLISH = (
-    "Shadow mode: real channels are read, nothing is sent. Report: `orderloom shadow report`; other commands take "
-    "--shadow first."
-)
+IN_SHADOW = "影子模式:读真实渠道,不向外发送任何东西。报告:`orderloom shadow report`"
+IN_SHADOW_ENGLISH = "Shadow mode: real channels are read, nothing is sent. Report: `orderloom shadow report`"
 #: Seconds a start may take: a database after a crash recovers for up to five minutes.
 START_SECONDS = 600.0
 #: Seconds a stop may take before the supervisor itself is killed.
@@ -105,13 +102,16 @@ def show_addresses(console: Console, config: Settings, record: StackRecord) -> N
     if config.shadow:
         console.print(tell(IN_SHADOW, IN_SHADOW_ENGLISH), style="yellow", markup=False, highlight=False)
     secrets = config.state_dir / "secrets.json"
-    again = " --shadow" if config.shadow else ""
+    command = "orderloom --shadow" if config.shadow else "orderloom"
     lines = [
         (tell("Prefect 界面", "Prefect UI"), f"http://127.0.0.1:{ports['prefect']}"),
         (tell("  登录串", "  auth string"), tell(f"在 {secrets} 的 prefect_auth", f"prefect_auth in {secrets}")),
         (tell("员工页面", "staff pages"), f"http://127.0.0.1:{ports['staff']}"),
-        (tell("  账号", "  accounts"), tell("`orderloom staff add 姓名` 新建", "`orderloom staff add NAME` makes one")),
-        (tell("看状态 / 停止", "status / stop"), f"orderloom status{again} / orderloom down{again}"),
+        (
+            tell("  账号", "  accounts"),
+            tell(f"`{command} staff add 姓名` 新建", f"`{command} staff add NAME` makes one"),
+        ),
+        (tell("看状态 / 停止", "status / stop"), f"{command} status / {command} down"),
     ]
     for name, words in lines:
         console.print(f"  {name}: {words}", markup=False, highlight=False)

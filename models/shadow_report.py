@@ -127,16 +127,16 @@ def gather(session: Session, since: datetime, until: datetime) -> ShadowReport:
         for row in rows(f"SELECT channel, count(*) AS many FROM orders WHERE {within('received_at')} GROUP BY 1")
     }
     ((report.quarantined,),) = rows(f"SELECT count(*) FROM quarantine WHERE {within('first_at')}")
-    on_paper = f"state = 'shadow' AND {within('settled_at')}"
+    on_paper = f"e.state = 'shadow' AND {within('e.settled_at')}"
     report.told = {
-        row.kind: row.many for row in rows(f"SELECT kind, count(*) AS many FROM effect WHERE {on_paper} GROUP BY 1")
+        row.kind: row.many for row in rows(f"SELECT kind, count(*) AS many FROM effect e WHERE {on_paper} GROUP BY 1")
     }
     report.waybills = {
         (row.carrier, row.warehouse): row.many
         for row in rows(
             "SELECT e.response ->> 'carrier' AS carrier, coalesce(f.warehouse, '') AS warehouse, count(*) AS many"
             f" FROM effect e LEFT JOIN fulfilment f ON f.id = e.fulfilment_id"
-            f" WHERE e.kind = 'waybill' AND e.{on_paper} GROUP BY 1, 2"
+            f" WHERE e.kind = 'waybill' AND {on_paper} GROUP BY 1, 2"
         )
     }
     report.messages = {
@@ -152,7 +152,7 @@ def gather(session: Session, since: datetime, until: datetime) -> ShadowReport:
     ((report.batches, report.work_orders),) = rows(
         "SELECT count(DISTINCT w.batch_no), count(*) FROM work_order w JOIN effect e"
         " ON e.fulfilment_id = w.fulfilment_id AND e.kind = 'production_release'"
-        f" AND e.response ->> 'batch_no' = w.batch_no WHERE e.{on_paper}"
+        f" AND e.response ->> 'batch_no' = w.batch_no WHERE {on_paper}"
     )
     report.pushes = {
         row.channel: (row.many, row.skus)
@@ -163,7 +163,7 @@ def gather(session: Session, since: datetime, until: datetime) -> ShadowReport:
     }
     ((report.refunds, report.refunded_fen),) = rows(
         "SELECT count(*), coalesce(sum(r.amount_fen), 0)::bigint FROM refund r"
-        f" JOIN effect e ON e.key = 'refund-' || r.refund_no WHERE e.{on_paper}"
+        f" JOIN effect e ON e.key = 'refund-' || r.refund_no WHERE {on_paper}"
     )
     report.for_people = {
         row.who or "-": row.many
