@@ -12,6 +12,7 @@ from tasks.intake_board import show_completeness
 from tasks.shelves import connected_shelves, publish_shelf
 from tasks.stock_board import show_published
 from tasks.subscribing import keep_subscribed
+from tasks.validation_board import show_validation
 
 #: Seconds until a channel that did not answer is tried again within the same run.
 RETRY_AFTER = (5.0, 30.0)
@@ -21,14 +22,15 @@ RETRY_AFTER = (5.0, 30.0)
 async def ingest_orders(channels: list[str] | None = None) -> State:
     """Read each channel's window since the last time, all at once; a channel that is down does not hold the others.
 
-    Each window is proved by what the platform itself counts there; what is missing is fetched, and a gap that stays
-    is named in the artifact `order-completeness` and pulled again. What sold is published to the other channels at
-    once. Give `channels` to read only some.
+    Every batch is judged before it enters (artifact `order-quality`), and every window is proved by what the platform
+    itself counts there: what is missing is fetched, and a gap that stays is named in the artifact `order-completeness`
+    and pulled again. What sold is published to the other channels at once. Give `channels` to read only some.
     """
     wanted = channels or connected_channels()
     await keep_subscribed()
     read = await asyncio.gather(*(catch_up(name) for name in wanted))
     await show_completeness()
+    await show_validation()
     if any(pulled.counts.get("new") or pulled.counts.get("changed") for windows in read for pulled in windows):
         await show_published(await asyncio.gather(*(publish_shelf(name) for name in connected_shelves())))
     return outcome([pulled for windows in read for pulled in windows])

@@ -43,7 +43,7 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     Known orders are followed by id, then new ones entered by name: two pages at once never wait in a circle.
     """
     names = sorted({name_of(order) for order in page if plain(order.channel_order_id)})
-    page = _corrected(session, page, names)
+    page = correction.applied(session, page)
     skus = sorted({line.sku for order in page if isinstance(order, IncomingOrder) for line in order.lines})
     desk = _Desk(
         catalogue=products(session, [sku for sku in skus if plain(sku)]),
@@ -83,17 +83,6 @@ class _Desk:
     now: datetime
     entering: dict[Name, IncomingOrder] = field(default_factory=dict)
     later: list[IncomingOrder] = field(default_factory=list)
-
-
-def _corrected(session: Session, page: Sequence[Incoming], names: Sequence[Name]) -> list[Incoming]:
-    """The page with what people have corrected about its orders."""
-    known = correction.among(session, names)
-    return [
-        correction.corrected(order, known[name_of(order)])
-        if isinstance(order, IncomingOrder) and name_of(order) in known
-        else order
-        for order in page
-    ]
 
 
 def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:

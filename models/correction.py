@@ -19,8 +19,9 @@ from sqlalchemy import tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, col, select
 
-from models.intake import IncomingOrder, Receiver
+from models.intake import Incoming, IncomingOrder, Receiver
 from models.privacy import seal, unseal
+from models.quality import plain
 from models.table import moment, sealed, words
 
 #: What a person may change: fields of the order, of its receiver, and of a line by its channel line id.
@@ -115,6 +116,19 @@ def among(session: Session, names: Sequence[tuple[str, str, str]]) -> dict[tuple
         }
         for row in rows
     }
+
+
+def applied(session: Session, orders: Sequence[Incoming]) -> list[Incoming]:
+    """These orders with everything that people have corrected about them, where it still says what was corrected."""
+    names = {(order.channel, order.shop, order.channel_order_id) for order in orders if plain(order.channel_order_id)}
+    known = among(session, sorted(names))
+    if not known:
+        return list(orders)
+    found: list[Incoming] = []
+    for order in orders:
+        changes = known.get((order.channel, order.shop, order.channel_order_id))
+        found.append(corrected(order, changes) if changes and isinstance(order, IncomingOrder) else order)
+    return found
 
 
 def corrected(order: IncomingOrder, changes: Changes) -> IncomingOrder:

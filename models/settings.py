@@ -186,7 +186,9 @@ class PolicySettings(BaseModel):
     delivery_look_again_hours: int = 6
     pull_overlap_minutes: int = 5
     second_look_minutes: int = Field(60, ge=0)  # when a window is read once more for orders indexed late; 0: never
+    judge_batches: bool = True  # by great-expectations, before a batch enters; the row rules hold either way
     merge_within_minutes: int = Field(0, ge=0)  # orders of one customer to one address, paid so close, share a parcel
+    merge_wait_hours: float = Field(2.0, ge=0)  # how long one of them waits for the others before its waybill
     default_buffer_percent: int = Field(10, ge=0, le=100)
     when_short: Literal["backorder", "compensate"] = "backorder"
     backorder_days: int = Field(7, ge=1)  # the date a customer is told when no receipt is expected

@@ -17,8 +17,9 @@ from models.book import Taken, take_orders
 from models.database import in_transaction, utcnow
 from models.intake import Incoming, IncomingOrder, Unreadable
 from models.settings import settings
+from models.validation import Source
 from models.window import PullWindow, Why, WindowState
-from tasks.gate import Gate
+from tasks.gate import Gate, SuiteBroken
 from tasks.outside import platforms
 from tasks.step import outward
 
@@ -134,7 +135,9 @@ async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:
         pulled.told, pulled.held = census.count, len(census.ids) - len(pulled.missing)
         await in_transaction(lambda session: _end(session, channel, id, pulled))
     except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
-        pulled.error = str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
+        pulled.error = (
+            str(error) if isinstance(error, PlatformError | SuiteBroken) else f"{type(error).__name__}: {error}"
+        )
         await in_transaction(lambda session: _fail(session, channel, id, pulled))
     return pulled
 
@@ -142,7 +145,7 @@ async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:
 async def _read(channel: Channel, window_id: int, pulled: Pulled) -> set[str]:
     """Read the window, batch by batch; the ids that were read."""
     read: set[str] = set()
-    gate = Gate(channel.name, channel.shop, pulled.why.value, window_id)
+    gate = _gate(channel, window_id, pulled)
     async for batch in _batches(channel.orders_updated(pulled.since, pulled.until)):
         faults.point("page_read")
         await _take(gate, batch, pulled)
@@ -151,6 +154,11 @@ async def _read(channel: Channel, window_id: int, pulled: Pulled) -> set[str]:
     if not read:
         await gate.judge([])
     return read
+
+
+def _gate(channel: Channel, window_id: int, pulled: Pulled) -> Gate:
+    source = Source.BACKFILL if pulled.why is Why.BACKFILL else Source.PULL
+    return Gate(channel.name, channel.shop, source, window_id)
 
 
 async def _batches(pages: AsyncIterator[list[Incoming]]) -> AsyncIterator[list[Incoming]]:
@@ -184,7 +192,7 @@ async def _prove(channel: Channel, window_id: int, read: set[str], pulled: Pulle
     census = await channel.census(pulled.since, pulled.until)
     unread = sorted(census.ids - read)
     fetched = await _fetch(channel, unread[:MOST_FETCHES])
-    gate = Gate(channel.name, channel.shop, pulled.why.value, window_id)
+    gate = _gate(channel, window_id, pulled)
     for start in range(0, len(fetched), BATCH):
         await _take(gate, fetched[start : start + BATCH], pulled)
     pulled.fetched = len(fetched)

@@ -61,11 +61,12 @@ def house(
     door = free_socket()
     portal_url = f"http://127.0.0.1:{door.getsockname()[1]}"
     with fresh_database(server) as url, running_sandbox(directory, portal_url=portal_url, speed=speed) as sandbox:
-        # most tests are about something else than the warehouse's minutes: those that are switch them on
+        # most tests are about something else than the warehouse's minutes, or the seconds that great-expectations
+        # takes in each of hundreds of processes: those that are switch them on
         sections = {
             **settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials),
-            "policy": {"stock_check_minutes": 0},
             **(overrides or {}),
+            "policy": {"stock_check_minutes": 0, "judge_batches": False, **(overrides or {}).get("policy", {})},
         }
         environment = {
             "ORDERLOOM_DATABASE_URL": url,
