@@ -4,7 +4,8 @@ Sign v2 is checked over the raw body, tokens live and die, pages count from 0 un
 and decrypted for a price. `order.logisticsAddMultiPack` knows its `request_id`; `order.logisticsAdd` has no key but
 refuses an order that is shipped.
 
-Faults of its own: `token_expired`, `service_error` (20000), `service_error_after`, `rate_limited` (60000).
+Faults of its own: `token_expired`, `service_error` (20000), `service_error_after`, `rate_limited` (60000);
+on `order.searchList` those of `paging`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import hmac
 import json
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from integrations.sandbox.douyin_errors import Failed as Failed
 from integrations.sandbox.douyin_orders import ORDER, PART_SHIPPED, TO_SHIP, remaining, save, seen, ship
 from integrations.sandbox.faults import play
 from integrations.sandbox.listing_lag import hidden
+from integrations.sandbox.paging import another_number
 from integrations.sandbox.world import Fault, World
 
 PLATFORM = "douyin"
@@ -53,7 +54,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         method = f"{request.path_params['group']}.{request.path_params['call']}"
         body = await request.body()
         try:
-            params = _checked(request, credentials, method, body)
+            params = _checked(world, request, credentials, method, body)
         except Failed as failed:
             return _failure(failed)
         fault = world.fault(PLATFORM, method)
@@ -66,7 +67,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     return [Route("/{group}/{call}", answered, methods=["POST"])]
 
 
-def _checked(request: Request, credentials: Credentials, method: str, body: bytes) -> dict[str, Any]:
+def _checked(world: World, request: Request, credentials: Credentials, method: str, body: bytes) -> dict[str, Any]:
     """The parameters of a call that is signed by the app, now."""
     query = request.query_params
     for name in ("app_key", "method", "timestamp", "v", "sign"):
@@ -80,7 +81,7 @@ def _checked(request: Request, credentials: Credentials, method: str, body: byte
         )
         if query["app_key"] != credentials.douyin_app_key or not hmac.compare_digest(wanted, query["sign"]):
             raise Failed(40003, "isv.signature-invalid", "签名校验失败")
-        if abs(datetime.now(UTC).timestamp() - int(query["timestamp"])) > CLOCK_SECONDS:
+        if abs(world.now().timestamp() - int(query["timestamp"])) > CLOCK_SECONDS:
             raise Failed(40003, "isv.timestamp-invalid", "时间戳不在有效范围内")
         params = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -93,7 +94,7 @@ def _checked(request: Request, credentials: Credentials, method: str, body: byte
 def _acted(
     world: World, credentials: Credentials, method: str, params: dict[str, Any], token: str, fault: Fault | None
 ) -> Response:
-    kind = fault.kind if fault else None
+    kind = fault.kind if fault else ""
     try:
         if kind == "rate_limited":
             raise Failed(60000, "isp.rate-limited", "请求过于频繁")
@@ -113,6 +114,8 @@ def _acted(
             raise Failed(40003, "isv.method-invalid", f"没有方法 {method}")
         with world.transaction():
             try:
+                if method == "order.searchList":
+                    params = another_number(kind, params, "page", 0)
                 data: dict[str, Any] | Failed = OPERATIONS[method](world, params)
             except Failed as failed:  # a refusal is journalled too
                 data = failed
@@ -152,7 +155,11 @@ def _token_create(world: World, credentials: Credentials, params: dict[str, Any]
 def _token_refresh(world: World, credentials: Credentials, params: dict[str, Any]) -> dict[str, Any]:
     refresh = str(params.get("refresh_token", ""))
     known = world.get(TOKEN, refresh)
-    if params.get("grant_type") != "refresh_token" or known is None or known.get("refresh_until", 0) <= _now():
+    if (
+        params.get("grant_type") != "refresh_token"
+        or known is None
+        or known.get("refresh_until", 0) <= world.now().timestamp()
+    ):
         raise Failed(50001, "isv.refresh-token-expired", "refresh_token 已过期")
     world.put(TOKEN, refresh, {"until": 0, "refresh_until": 0})
     return _granted(world, credentials)
@@ -160,14 +167,10 @@ def _token_refresh(world: World, credentials: Credentials, params: dict[str, Any
 
 def _granted(world: World, credentials: Credentials) -> dict[str, Any]:
     access, refresh = secrets.token_hex(18), secrets.token_hex(18)
-    world.put(TOKEN, access, {"until": _now() + ACCESS_SECONDS})
-    world.put(TOKEN, refresh, {"until": 0, "refresh_until": _now() + REFRESH_SECONDS})
+    world.put(TOKEN, access, {"until": world.now().timestamp() + ACCESS_SECONDS})
+    world.put(TOKEN, refresh, {"until": 0, "refresh_until": world.now().timestamp() + REFRESH_SECONDS})
     shop = {"shop_id": int(credentials.douyin_shop), "shop_name": "毛孩厨房"}
     return {"access_token": access, "expires_in": ACCESS_SECONDS, "refresh_token": refresh, **shop}
-
-
-def _now() -> float:
-    return datetime.now(UTC).timestamp()
 
 
 # orders -----------------------------------------------------------------------------------------------------
@@ -272,7 +275,7 @@ def _ship(world: World, method: str, order: dict[str, Any], taken: dict[str, int
     world.count(PLATFORM, method, key, took_effect=failed is None)
     if failed:
         raise failed
-    now = datetime.now(UTC)
+    now = world.now()
     ship(order, taken, pack["company_code"], pack["logistics_code"], now)
     save(world, order, now)
 

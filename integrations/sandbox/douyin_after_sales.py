@@ -7,7 +7,7 @@ can not be accepted again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from integrations.sandbox.credentials import Credentials
@@ -171,7 +171,7 @@ def _detail(world: World, params: dict[str, Any]) -> dict[str, Any]:
 def _remark(world: World, params: dict[str, Any]) -> dict[str, Any]:
     known = _known(world, params["after_sale_id"])
     known["remarks"].append(str(params["remark"]))
-    _write(world, known, datetime.now(UTC))
+    _write(world, known, world.now())
     return {}
 
 
@@ -188,7 +188,7 @@ def _operate(world: World, params: dict[str, Any]) -> dict[str, Any]:
             raise failed
         known["info"]["after_sale_status"] = SUCCESS if pays else 7
         known["info"]["refund_status"] = REFUNDING if pays else PENDING
-        _write(world, known, datetime.now(UTC))
+        _write(world, known, world.now())
         if pays:
             world.later(PAYS_AFTER, PAYS, {"id": str(item["aftersale_id"])})
         done.append({"aftersale_id": int(item["aftersale_id"]), "status_code": 0, "status_msg": ""})

@@ -3,7 +3,7 @@
 The signature is checked over the fields as they came, the timestamp against the clock, the token against the shop's.
 
 Faults that each of them has: `throttled`, `busy` (the service behind failed), `busy_after`, `session_expired`, and
-where the platform's code is known `no_permission`.
+where the platform's code is known `no_permission`; on listings those of `paging`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +22,7 @@ from integrations.channels.md5_signing import SignMethod, sign
 from integrations.channels.payload import Unparsable
 from integrations.sandbox.faults import play
 from integrations.sandbox.listing_lag import hidden
+from integrations.sandbox.paging import another_number
 from integrations.sandbox.world import World
 
 Form = dict[str, str]
@@ -68,6 +68,7 @@ class Gate:
     refusals: Refusals
     business: Callable[[Form], dict[str, Any]]
     operations: Mapping[str, Operation]
+    page: str  # the parameter of its listings that counts pages from 1
     answered: Callable[[str, dict[str, Any]], dict[str, Any]]
     refused: Callable[[str, Failed], dict[str, Any]]
 
@@ -78,7 +79,7 @@ class Gate:
             form = dict(parse_qsl((await request.body()).decode(errors="replace"), keep_blank_values=True))
             method = form.get(self.names[0], "")
             try:
-                self._check(form)
+                self._check(form, world.now().timestamp())
             except Failed as failed:
                 return JSONResponse(self.refused(method, failed))
             fault = world.fault(self.platform, method)
@@ -90,8 +91,8 @@ class Gate:
 
         return [Route(self.path, asked, methods=["POST"])]
 
-    def _check(self, form: Form) -> None:
-        """The call is signed by the app, now."""
+    def _check(self, form: Form, now: float) -> None:
+        """The call is signed by the app, now (epoch seconds)."""
         if any(not form.get(name) for name in (*self.names, "timestamp", "sign")):
             raise self.refusals.missing
         if form[self.names[1]] != self.known[0]:
@@ -100,7 +101,7 @@ class Gate:
         if not hmac.compare_digest(wanted.encode(), form["sign"].encode()):
             raise self.refusals.signature
         try:
-            off = abs(datetime.now(UTC).timestamp() - self.clock(form["timestamp"]))
+            off = abs(now - self.clock(form["timestamp"]))
         except ValueError as error:
             raise self.refusals.clock from error
         if off > self.clock_seconds:
@@ -120,7 +121,9 @@ class Gate:
                 raise self.refusals.method
             with world.transaction():
                 try:
-                    data: dict[str, Any] | Failed = self.operations[method](world, self.business(form))
+                    data: dict[str, Any] | Failed = self.operations[method](
+                        world, another_number(fault, self.business(form), self.page, 1)
+                    )
                 except Failed as failed:  # a refusal is journalled too
                     data = failed
             if isinstance(data, Failed):

@@ -7,7 +7,7 @@ and counts pages from 1; `jingdong.pop.order.shipment` has no key, but refuses a
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -55,6 +55,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         refusals=REFUSALS,
         business=lambda form: dict(json.loads(form["360buy_param_json"])),
         operations=OPERATIONS,
+        page="page",
         answered=_answered,
         refused=_refused,
     )
@@ -111,7 +112,7 @@ def _shipment(world: World, params: dict[str, Any]) -> dict[str, Any]:
     if failed:
         raise failed
     ship(order, params["logiCoprId"], params["logiNo"])
-    save(world, order, datetime.now(UTC))
+    save(world, order, world.now())
     return {"success": True, "errorCode": "", "chineseErrCode": "成功"}
 
 

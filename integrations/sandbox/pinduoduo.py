@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -56,6 +55,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         refusals=REFUSALS,
         business=dict,
         operations=OPERATIONS,
+        page="page",
         answered=lambda method, data: {ANSWERS[method]: {**data, "request_id": secrets.token_hex(8)}},
         refused=_refused,
     )
@@ -105,7 +105,7 @@ def _send(world: World, params: dict[str, Any]) -> dict[str, Any]:
     world.count(PLATFORM, "pdd.logistics.online.send", key, took_effect=failed is None)
     if failed:
         raise failed
-    now = datetime.now(UTC)
+    now = world.now()
     ship(order, int(params["logistics_id"]), params["tracking_number"], now)
     save(world, order, now)
     return {"is_success": True}

@@ -6,8 +6,9 @@ bucket, cursors that survive moving orders, and `userErrors` are as the platform
 
 Mutations that must carry `@idempotent` are refused without it.
 
-Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`, `idempotency_concurrent`, and
-`at_least` on `ordersCount`. Queries that the cost bucket turns away are counted in the journal as `throttled`.
+Faults of its own: `throttled` (`detail.seconds`), `token_expired`, `internal_error`, `idempotency_concurrent`,
+`at_least` on `ordersCount`, and on `orders` those of `paging`. Queries that the cost bucket turns away are counted in
+the journal as `throttled`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,6 +27,7 @@ from starlette.routing import BaseRoute, Route
 from integrations.sandbox import shopify_coupons, shopify_refunds, shopify_stock, shopify_webhooks
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
+from integrations.sandbox.paging import behind_another
 from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid, Operation
 from integrations.sandbox.world import World
 
@@ -112,7 +115,8 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
                     case "internal_error":
                         message = "Internal error. Looks like something went wrong on our end."
                         return JSONResponse({"errors": [_shown(Invalid(message, "INTERNAL_SERVER_ERROR"))]})
-                return _answered(world, operation, variables)
+                kind = fault.kind if fault and operation == "orders" else ""
+                return _answered(world, operation, behind_another(kind, variables, "after", partial(_next, world)))
 
         return await play(request, fault, act)
 
@@ -120,6 +124,12 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         Route("/admin/oauth/access_token", access_token, methods=["POST"]),
         Route("/admin/api/{version}/graphql.json", graphql, methods=["POST"]),
     ]
+
+
+def _next(world: World, variables: dict[str, Any]) -> str | None:
+    """The cursor behind the page of orders that these variables ask for."""
+    info = OPERATIONS["orders"](world, variables)["orders"]["pageInfo"]
+    return str(info["endCursor"]) if info["hasNextPage"] else None
 
 
 def _alive(world: World, token: str) -> bool:

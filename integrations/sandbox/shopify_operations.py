@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -185,7 +185,7 @@ def _fulfillment_create(world: World, variables: dict[str, Any]) -> dict[str, An
     if order is None or error is not None:
         errors = [{"field": ["fulfillment"], "message": error}]
         return {"fulfillmentCreate": {"fulfillment": None, "userErrors": errors}}
-    now = datetime.now(UTC)
+    now = world.now()
     fulfillment = ship(order, taken, tracking, now)
     save(world, order, now)
     return {"fulfillmentCreate": {"fulfillment": fulfillment, "userErrors": []}}

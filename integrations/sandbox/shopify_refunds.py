@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -42,7 +41,7 @@ def refund_create(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     world.count(PLATFORM, "refund", key, took_effect=error is None)
     if order is None or error is not None:
         return {"refundCreate": {"refund": None, "userErrors": [{"field": ["input"], "message": error}]}}
-    now = datetime.now(UTC)
+    now = world.now()
     refund = _refunded(world, order, wanted)
     save(world, order, now)
     world.put(KEY, key, {"parameters": parameters, "order": order["id"], "refund": refund["id"]})

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
 from typing import Any
 
 from starlette.routing import BaseRoute
@@ -53,6 +52,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         refusals=REFUSALS,
         business=dict,
         operations=OPERATIONS,
+        page="page_no",
         answered=_answered,
         refused=_refused,
     )
@@ -119,7 +119,7 @@ def _send(world: World, params: dict[str, Any]) -> dict[str, Any]:
     )
     if failed:
         raise failed
-    now = datetime.now(UTC)
+    now = world.now()
     ship(trade, wanted, params["company_code"], params["out_sid"], now)
     save(world, trade, now)
     return {"shipping": {"is_success": True}}

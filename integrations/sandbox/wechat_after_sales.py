@@ -7,7 +7,7 @@ refund a minute. What all after-sales of an order pay never exceeds what was pai
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from integrations.sandbox.channel_pushes import announce, are_on
@@ -180,7 +180,7 @@ def _accept(world: World, asked: dict[str, Any]) -> dict[str, Any]:
     after_sale = _known(world, asked)
     order = world.get(ORDER, after_sale["order_id"])
     assert order is not None, "an after-sale is written with its order"
-    now = datetime.now(UTC)
+    now = world.now()
     failed = None
     if after_sale["status"] != APPLIED:
         failed = Failed(10020001, "after sale order status is invalid")
@@ -208,7 +208,7 @@ def _generate(world: World, asked: dict[str, Any]) -> dict[str, Any]:
     world.count(PLATFORM, "refund", request_id, took_effect=failed is None)
     if failed or order is None:
         raise failed or Failed(10021085, "order not found")
-    now = datetime.now(UTC)
+    now = world.now()
     product = next(product for product in order["order_detail"]["product_infos"] if _is(product, asked))
     desc = str(asked.get("desc", ""))
     made = _begun(world, order, product, asked["count"], asked["amount"], asked["type"], ASKED, desc, now)

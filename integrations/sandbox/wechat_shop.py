@@ -5,7 +5,7 @@ receivers with a decode quota. `delivery/send` has no key: what is left of an or
 journal shows it; an order with nothing left refuses.
 
 Faults of its own: `token_expired` (42001), `token_invalid` (40001, once, the token stays), `busy` (-1),
-`busy_after`, `minute_quota` (45011), `day_quota` (45009), `wrong_key` (606006).
+`busy_after`, `minute_quota` (45011), `day_quota` (45009), `wrong_key` (606006); on `order/list/get` those of `paging`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -28,7 +28,7 @@ from integrations.sandbox.channel_pushes import serve
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.listing_lag import hidden
-from integrations.sandbox.paging import Position, behind
+from integrations.sandbox.paging import Position, behind, behind_another
 from integrations.sandbox.wechat_errors import Failed as Failed
 from integrations.sandbox.wechat_shop_orders import (
     ORDER,
@@ -123,12 +123,14 @@ def _acted(world: World, operation: str, asked: dict[str, Any], token: str, faul
                 world.put(TOKEN, "", known)
         if known is None or token not in (known["token"], known["before"]):
             raise Failed(40014 if not token else 40001, "invalid credential, access_token is invalid or not latest")
-        if known["until"] <= _now():
+        if known["until"] <= world.now().timestamp():
             raise Failed(42001, "access_token expired")
         if operation not in OPERATIONS:
             raise Failed(48001, "api unauthorized")
         with world.transaction():
             try:
+                if operation == "order/list/get":
+                    asked = behind_another(kind, asked, "next_key", partial(_next, world))
                 answer: dict[str, Any] | Failed = OPERATIONS[operation](world, asked)
             except Failed as failed:  # a refusal is journalled too
                 answer = failed
@@ -143,17 +145,19 @@ def _acted(world: World, operation: str, asked: dict[str, Any], token: str, faul
         return _failure(Failed(47001, f"data format error: {error!r}"))
 
 
+def _next(world: World, asked: dict[str, Any]) -> str | None:
+    """The key of the page behind the one that is asked for."""
+    page = _list(world, asked)
+    return str(page["next_key"]) if page["has_more"] else None
+
+
 def _failure(failed: Failed) -> Response:
     return JSONResponse({"errcode": failed.errcode, "errmsg": f"{failed} rid: {secrets.token_hex(8)}"})
 
 
-def _now() -> float:
-    return datetime.now(UTC).timestamp()
-
-
 def _granted(world: World, *, force: bool) -> dict[str, Any]:
     """The token everybody shares, or a new one near its end; forced renewals are rare and kill the old one."""
-    now = _now()
+    now = world.now().timestamp()
     known = world.get(TOKEN, "") or {"token": "", "before": "", "until": 0.0, "forced": []}
     today = [at for at in known["forced"] if at > now - 86_400]
     if force and (len(today) >= 20 or (today and today[-1] > now - 30)):
@@ -236,7 +240,7 @@ def _decode(world: World, asked: dict[str, Any]) -> dict[str, Any]:
         raise Failed(48001, "api unauthorized: the order is not paid")
     if world.get(DECODED, order["order_id"]) is None:  # an order counts once
         limit = (world.get(LIMITS, "") or {"decode": DECODE_A_DAY})["decode"]
-        if world.size(DECODED, since=_now() - 86_400) >= limit:
+        if world.size(DECODED, since=world.now().timestamp() - 86_400) >= limit:
             raise Failed(*FAULTS["day_quota"])
         world.put(DECODED, order["order_id"], {})
     return {"address_info": order["_clear"], "virtual_number_info": {}}
@@ -249,7 +253,7 @@ def _companies(world: World, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _send(world: World, asked: dict[str, Any]) -> dict[str, Any]:
     order = _known(world, asked)
-    now = datetime.now(UTC)
+    now = world.now()
     for delivery in asked["delivery_list"]:
         failed = _objection(order, delivery)
         key = f"{order['order_id']}:{delivery['waybill_id']}"

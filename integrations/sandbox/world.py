@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS fault (
   seq INTEGER PRIMARY KEY, platform TEXT NOT NULL, operation TEXT NOT NULL, kind TEXT NOT NULL,
   remaining INTEGER NOT NULL, until REAL, detail TEXT NOT NULL);
 """
+
+CLOCK = "clock"  # "" -> {"ahead": seconds that the platforms' clock is ahead of the machine's}
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,13 @@ class World:
         """Close the file."""
         self._db.close()
 
-    @staticmethod
-    def now() -> datetime:
+    def now(self) -> datetime:
         """The platforms' clock (UTC)."""
-        return datetime.now(UTC)
+        return datetime.now(UTC) + timedelta(seconds=(self.get(CLOCK, "") or {"ahead": 0.0})["ahead"])
+
+    def set_clock(self, ahead: float) -> None:
+        """From now on the platforms' clock is so many seconds ahead of ours (negative: behind)."""
+        self.put(CLOCK, "", {"ahead": ahead})
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
