@@ -102,7 +102,7 @@ def _summary(quality: Quality) -> Iterator[str]:
     broken = [run for run in newest if run.outcome == Outcome.BROKEN]
     if broken:
         names = "、".join(sorted({say(CHANNEL_WORDS, run.channel) for run in broken}))
-        yield f"- {names} 最近一批没有校验成:规则本身出了错,请找管理员。订单仍逐单检查,不会漏判"
+        yield f"- {names} 最近一批没有校验成:规则本身出了错,原因见下,请交给技术支持"
     if quality.quarantined:
         yield f"- 隔离 **{quality.quarantined}** 单等人处理:[隔离清单]({settings().staff_url()}/quarantine)"
     if not broken and not quality.quarantined:

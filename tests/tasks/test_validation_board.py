@@ -36,7 +36,7 @@ def test_the_four_outcomes_are_told_apart_and_what_needs_a_person_comes_first() 
     assert as_markdown(Quality(NOW, runs, counts, 4)).splitlines() == [
         "# 订单数据质量 · 11-11 12:00",
         "",
-        "- 抖店 最近一批没有校验成:规则本身出了错,请找管理员。订单仍逐单检查,不会漏判",
+        "- 抖店 最近一批没有校验成:规则本身出了错,原因见下,请交给技术支持",
         f"- 隔离 **4** 单等人处理:[隔离清单]({settings().staff_url()}/quarantine)",
         "",
         "## 最近的批次(每店 5 批)",
