@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from models.fulfilment import Claim
 from tasks.cancelling import stop_if_held
+from tasks.changing import carry_out_changes
 from tasks.checking_stock import ask_warehouse, pass_stock_check
 from tasks.delivery import follow_delivery
 from tasks.notifying import notify_customer
@@ -31,6 +32,7 @@ async def fulfil_order(order_no: str, reason: str = "lane", claim: SkipJsonSchem
         return await fulfil_by_hand(order_no, reason)
     async with working_on(claim) as outcome:
         await wind_up_if_over(claim)
+        await carry_out_changes(claim)
         await stop_if_held(claim)
         await verify_payment(claim)
         await match_recipe(claim)

@@ -6,16 +6,19 @@ back what was paid, and only when all that is answered does `finish` give back t
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 
 from sqlmodel import Session
 
-from models import hold
+from models import change, hold
+from models.change import ChangeState
 from models.compensation import CompensationState, compensation_of, no_longer_needed
 from models.fulfilment import Claim, Fulfilment, Stage, advance, announce, fulfilments_of, interrupt
+from models.lessening import lessen
 from models.order import Order, lock_order
 from models.production import WorkState, work_orders_of
-from models.reservation import Purpose, consume, release
+from models.reservation import Purpose, release
 from models.review import withdraw
 from models.timeline import EventKind, note
 
@@ -34,6 +37,7 @@ def request_cancellation(session: Session, order: Order, reason: str, actor: str
         return f"订单 {order.order_no} 已经结束,没有可取消的部分。"
     order.cancel_requested_at, order.cancel_reason = now, reason[:500]
     session.add(order)
+    change.close(session, change.asked(session, order.id), ChangeState.DECLINED, now)
     note(session, order.id, EventKind.CANCEL_REQUESTED, actor, now, reason=reason[:500])
     if gone:
         hold.place(
@@ -74,8 +78,10 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
 def give_back(session: Session, fulfilment_id: int, actor: str, now: datetime, reason: str) -> None:
     """End its promises: ingredients of what was made already are used up, all else goes back on the shelf. Once."""
     used_up = (WorkState.COMPLETED.value, WorkState.FAILED.value)
-    if any(work.state in used_up for work in work_orders_of(session, fulfilment_id)):
-        consume(session, fulfilment_id, actor, now, Purpose.INGREDIENT)
+    grams: Counter[str] = Counter()
+    for work in work_orders_of(session, fulfilment_id):
+        grams.update(work.grams if work.state in used_up else {})
+    lessen(session, fulfilment_id, Purpose.INGREDIENT, grams, actor, now, "已投入生产", used_up=True)
     release(session, fulfilment_id, actor, now, reason)
 
 

@@ -17,6 +17,10 @@ Pair = tuple[str, str]
 EVENTS: dict[EventKind, Pair] = {
     EventKind.RECEIVED: ("从渠道接单 {name}", "taken in from the channel {name}"),
     EventKind.CHANGED_ON_CHANNEL: ("渠道上有变更:{before} → {after}", "changed on the channel: {before} → {after}"),
+    EventKind.LINES_CHANGED: ("渠道改了商品:{changes}", "lines changed on the channel: {changes}"),
+    EventKind.ADDRESS_CHANGED: ("客户改了地址,到 {region} {waybills}", "new address in {region} {waybills}"),
+    EventKind.PARTLY_REFUNDED: ("平台自行退款 {amount},累计 {sum}", "the platform paid back {amount}, {sum} in all"),
+    EventKind.REPLACED: ("改单以后由 {by} 发出:{lines}", "what is wanted now goes out as {by}: {lines}"),
     EventKind.PAYMENT_VERIFIED: ("付款已核实", "payment verified"),
     EventKind.RECIPE_MATCHED: ("配方已匹配:{recipes}", "recipes matched: {recipes}"),
     EventKind.RESERVED: ("库存已预留", "stock reserved"),
@@ -195,6 +199,9 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "refund_stuck": ("a refund cannot be paid", "finance", "pay it in another way, then say so on the order's page"),
     "compensation_limit": ("compensation is over its limit", "the service lead", "approve or decline it"),
     "stock_check_unanswered_": ("the warehouse did not answer", "the warehouse supervisor", "ask it, then release"),
+    "changed_after_shipping": ("less is wanted than was shipped", "customer service", "intercept it or await return"),
+    "overmade_": ("more was made than is wanted", "the production manager", "put the rest into stock, then release"),
+    "balance_due": ("a balance is due after an edit", "customer service", "have it paid, or the edit undone"),
     "address_changed": ("new address after the waybill", "customer service", "redirect the parcel, then release"),
     "shipped_elsewhere": ("shipped on the channel, not by us", "the warehouse supervisor", "cancel it or release"),
 }

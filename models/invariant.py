@@ -7,6 +7,9 @@ from typing import Literal
 
 NUMBER = "o.order_no || '-' || f.number AS fulfilment_no"
 OF_ORDER = "JOIN orders o ON o.id = f.order_id"
+#: Of a waybill `e`: its carrier has cancelled it.
+CALLED_BACK = """EXISTS (SELECT 1 FROM effect b WHERE b.key = replace(e.key, 'waybill-', 'waybill-cancel-')
+  AND e.kind = 'waybill' AND b.state IN ('done', 'shadow') AND b.response ->> 'cancelled' = 'true')"""
 WORKED_ON = "f.claim_until > :now"
 
 

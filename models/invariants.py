@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from models.invariant import NUMBER, OF_ORDER, WORKED_ON, Invariant
+from models.invariant import CALLED_BACK, NUMBER, OF_ORDER, WORKED_ON, Invariant
 from models.invariants_money import MONEY
+from models.invariants_orders import ORDERS
 
 STOCK = (
     Invariant(
@@ -138,7 +139,7 @@ TOLD = (
             SELECT {NUMBER}, f.stage, count(e.id) AS done
             FROM fulfilment f {OF_ORDER}
             LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}'
-              AND e.state IN ('done', 'shadow')
+              AND e.state IN ('done', 'shadow') AND NOT {CALLED_BACK}
             WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
             """,
         )
@@ -170,41 +171,7 @@ TOLD = (
         SELECT {NUMBER}, e.kind, e.key, e.state, e.lease_until
         FROM effect e JOIN fulfilment f ON f.id = e.fulfilment_id {OF_ORDER}
         WHERE e.state IN ('calling', 'unclear') AND e.lease_until < :abandoned AND f.ready_at IS NULL
-        """,
-    ),
-)
-
-ORDERS = (
-    Invariant(
-        "total_differs_from_lines",
-        "{count} 个订单的总额不等于各行实付加运费。",
-        """
-        SELECT o.order_no, o.total_fen, o.freight_fen, coalesce(sum(l.paid_fen), 0) AS lines_fen
-        FROM orders o LEFT JOIN order_line l ON l.order_id = o.id
-        GROUP BY o.id HAVING coalesce(sum(l.paid_fen), 0) + o.freight_fen <> o.total_fen
-        """,
-    ),
-    Invariant(
-        "not_paid_in_full",
-        "{count} 个订单没有付清就已锁库存或更进一步。",
-        f"""
-        SELECT {NUMBER}, f.stage, o.total_fen, o.paid_fen FROM fulfilment f {OF_ORDER}
-        WHERE f.stage IN ('reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed')
-          AND o.paid_fen <> o.total_fen
-        """,
-    ),
-    Invariant(
-        "lines_not_carried",
-        "{count} 个订单行没有被履约单正好带走:漏发或多发。",
-        """
-        SELECT o.order_no, l.line_no, l.sku, l.quantity, coalesce(c.carried, 0) AS carried
-        FROM order_line l JOIN orders o ON o.id = l.order_id
-        LEFT JOIN (
-          SELECT p.order_line_id, sum(p.quantity) FILTER (WHERE f.stage NOT IN ('cancelled', 'refunded')) AS carried,
-            bool_or(f.stage IN ('cancelled', 'refunded')) AS given_up
-          FROM fulfilment_line p JOIN fulfilment f ON f.id = p.fulfilment_id GROUP BY p.order_line_id) c
-          ON c.order_line_id = l.id
-        WHERE coalesce(c.carried, 0) > l.quantity OR (coalesce(c.carried, 0) < l.quantity AND c.given_up IS NOT TRUE)
+          AND NOT {CALLED_BACK}
         """,
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models.invariant import NUMBER, OF_ORDER, Invariant
+from models.paid_elsewhere import ELSEWHERE
 
 _COUNTS = "('due', 'processing', 'stuck', 'paid', 'by_hand')"
 _OPEN = "('due', 'processing', 'stuck')"
@@ -20,7 +21,12 @@ MONEY = (
     Invariant(
         "refunded_more_than_paid",
         "{count} 个订单退的比付的多:请财务核对,不要再退款。",
-        "SELECT order_no, paid_fen, refunded_fen FROM orders WHERE NOT refunded_fen BETWEEN 0 AND paid_fen",
+        f"""
+        SELECT order_no, paid_fen, refunded_fen, elsewhere_fen
+        FROM (SELECT o.id, o.order_no, o.paid_fen, o.refunded_fen, {ELSEWHERE} AS elsewhere_fen FROM orders o) AS o
+        WHERE NOT refunded_fen BETWEEN 0 AND paid_fen OR (refunded_fen > 0 AND refunded_fen + elsewhere_fen > paid_fen
+          AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.order_id = o.id AND h.code = 'refunded_twice'))
+        """,
     ),
     Invariant(
         "refunded_without_compensation",
@@ -40,7 +46,7 @@ MONEY = (
         FROM fulfilment f {OF_ORDER} JOIN compensation c ON c.fulfilment_id = f.id
         LEFT JOIN refund r ON r.fulfilment_id = f.id
         WHERE f.stage = 'refunded' AND (r.state IN {_OPEN} OR (r.id IS NULL AND c.refund_fen > 0
-          AND o.refunded_fen < o.paid_fen AND o.platform_status <> 'refunded'))
+          AND o.refunded_fen + {ELSEWHERE} < o.paid_fen AND o.platform_status <> 'refunded'))
         """,
     ),
     Invariant(

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlmodel import Session, delete
 
-from models import hold
+from models import change, hold
 from models.cancellation import reopen_if_paid_late, request_cancellation
-from models.effect import SHIP_NOTICE, WAYBILL, EffectKind, EffectState, effects_of
-from models.fulfilment import FulfilmentLine, Stage, carried_by, fulfilments_of, interrupt, wake
-from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
-from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order, reveal
+from models.change import ChangeKind
+from models.edited_lines import LinesChange, follow_lines
+from models.effect import SHIP_NOTICE, effects_of
+from models.entry import line_columns, order_columns
+from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
+from models.intake import IncomingLine, IncomingOrder, PlatformStatus
+from models.new_address import follow_receiver
+from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order
+from models.paid_elsewhere import keep_in_mind
+from models.platform_refund import dropped_by_platform, make_room, may_have_been_told
 from models.product import Product
-from models.refund import dropped_by_platform, may_have_been_told
+from models.revision import revise_without_lane
+from models.shipment import NOT_TOLD
 from models.timeline import EventKind, note
+from models.wanted import standings, taken_away_fen
+from models.wording import yuan
 
 #: Orders that are over on the channel; coming in like this for the first time, they are not ours to ship.
 OVER = (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED, PlatformStatus.SHIPPED, PlatformStatus.COMPLETE)
+BALANCE = "balance_due"
 _ENDED = {PlatformStatus.CANCELLED: "取消", PlatformStatus.REFUNDED: "全额退款"}
 _FURTHER = {status: -1 if status is PlatformStatus.UNKNOWN else place for place, status in enumerate(PlatformStatus)}
-_NOT_TOLD = (EffectState.INTENDED.value, EffectState.REFUSED.value)
 
 
 def is_news(incoming: IncomingOrder, order: Order) -> bool:
-    """Whether a channel tells something newer. Platforms count in seconds: within one, the further status wins."""
-    told = (incoming.updated_at, _FURTHER[incoming.status])
-    return told > (order.platform_updated_at, _FURTHER[PlatformStatus(order.platform_status)])
+    """Whether a channel tells something newer.
+
+    Platforms count in seconds: within one, the further status wins, and of one status the larger sum paid back.
+    """
+    told = (incoming.updated_at, _FURTHER[incoming.status], incoming.refunded_fen)
+    status = PlatformStatus(order.platform_status)
+    return told > (order.platform_updated_at, _FURTHER[status], order.platform_refunded_fen)
 
 
 def follow(
@@ -34,98 +47,158 @@ def follow(
 ) -> bool:
     """Bring a known order up to what its channel says now; True if that changed anything we go by.
 
-    Older news changes nothing, in whatever order and however often it arrives.
+    Older news changes nothing, in whatever order and however often it arrives. What the change asks of stock, factory
+    and carrier is done by the lane (`models/revision.py`): whoever works on the order now loses it.
     """
     assert known.id is not None
     order = lock_order(session, known.id)
     if not is_news(incoming, order):
         return False
     before, actor = order.platform_status, f"platform:{order.channel}"
-    unpaid = before == PlatformStatus.AWAITING_PAYMENT.value
+    unpaid = _was_never_paid(session, order)
     order.platform_updated_at, order.platform_status = incoming.updated_at, incoming.status.value
     session.add(order)
-    changed = before != incoming.status.value
+    told = before != incoming.status.value
     if incoming.status in _ENDED:
-        if incoming.status is PlatformStatus.REFUNDED and 0 < order.paid_fen <= order.refunded_fen:
-            if may_have_been_told(session, known.id) < order.paid_fen:  # somebody paid there what it refused us
-                dropped_by_platform(session, known.id, actor, now)
-            return changed  # else the echo of our own refund, which is followed by itself
-        request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
-        if incoming.status is PlatformStatus.REFUNDED:
-            dropped_by_platform(session, known.id, actor, now)
-        return changed
+        _follow_end(session, order, incoming, actor, now)
+        return told
     if incoming.status in OVER:
         _shipped_there(session, known.id, actor, now)
-    elif unpaid and _is_paid_late(session, order, incoming, now):
-        changed = True
-    elif unpaid:
-        changed = _rewrite_unpaid(session, order, incoming, catalogue) or changed
+    if not unpaid:
+        changed = _follow_paid(session, order, incoming, catalogue, actor, now)
+    elif incoming.status in OVER:
+        changed = False
+    elif _is_paid_late(session, order, incoming, now):
+        changed = told = True
     else:
-        order.handles = {**order.handles, **incoming.handles}
-        changed = _follow_address(session, order, incoming.receiver, actor, now) or changed
-    if changed:
+        changed = told = _rewrite_unpaid(session, order, incoming, catalogue) or told
+    if told:
         note(session, known.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
+    if told or changed:
         wake(session, _unfinished(session, known.id), now)
+    return told or changed
+
+
+def _was_never_paid(session: Session, order: Order) -> bool:
+    """Whether its lines and prices are still the channel's to rewrite. What was paid and grew waits for money too."""
+    assert order.id is not None
+    waits = order.platform_status == PlatformStatus.AWAITING_PAYMENT.value and order.payment_verified_at is None
+    return waits and not hold.ever_placed(session, order.id, BALANCE)
+
+
+def _follow_end(session: Session, order: Order, incoming: IncomingOrder, actor: str, now: datetime) -> None:
+    """The channel says that the order is cancelled, or that all of its money is back."""
+    assert order.id is not None
+    order.platform_refunded_fen = max(order.platform_refunded_fen, incoming.refunded_fen)
+    if more := keep_in_mind(session, order, actor, now):
+        make_room(session, order, more, actor, now)
+    if incoming.status is PlatformStatus.REFUNDED and 0 < order.paid_fen <= order.refunded_fen:
+        if may_have_been_told(session, order.id) < order.paid_fen:  # somebody paid there what it refused us
+            dropped_by_platform(session, order.id, actor, now)
+        return  # else the echo of our own refund, which is followed by itself
+    request_cancellation(session, order, f"平台上已{_ENDED[incoming.status]}", actor, now)
+    if incoming.status is PlatformStatus.REFUNDED:
+        dropped_by_platform(session, order.id, actor, now)
+
+
+def _follow_paid(
+    session: Session,
+    order: Order,
+    incoming: IncomingOrder,
+    catalogue: dict[str, Product],
+    actor: str,
+    now: datetime,
+) -> bool:
+    """Money, lines and address of an order that was paid. True when something that we go by is different."""
+    assert order.id is not None
+    over = incoming.status in OVER
+    if not over:
+        order.handles = {**order.handles, **incoming.handles}
+    lines = follow_lines(session, order, incoming, catalogue, over=over) if order.cancel_requested_at is None else None
+    changed = _follow_money(session, order, incoming, actor, now)
+    if order.cancel_requested_at is not None:
+        return changed
+    if lines is not None:
+        changed = True
+        if _take_lines(session, order, lines, actor, now):
+            return True  # nothing is left to be sent
+    if not over and incoming.receiver is not None:
+        changed = follow_receiver(session, order, incoming.receiver, actor, now) or changed
+    if change.is_asked(session, order.id) and not _unfinished(session, order.id):
+        revise_without_lane(session, order, now)
     return changed
 
 
-def copy(order: Order, incoming: IncomingOrder) -> None:
-    """Write what the channel says of the order itself."""
-    order.channel_order_name = incoming.channel_order_name
-    order.platform_status = incoming.status.value
-    order.placed_at, order.paid_at = incoming.placed_at, incoming.paid_at
-    order.platform_updated_at = incoming.updated_at
-    order.currency, order.total_fen, order.paid_fen = incoming.currency, incoming.total_fen, incoming.paid_fen
-    order.freight_fen, order.discount_fen = incoming.freight_fen, incoming.discount_fen
-    order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref
-    order.buyer, order.note = incoming.buyer, incoming.note
-    order.attributes, order.handles = dict(incoming.attributes), dict(incoming.handles)
+def _follow_money(session: Session, order: Order, incoming: IncomingOrder, actor: str, now: datetime) -> bool:
+    """What was paid and paid back; a balance that is due after an edit holds the order until it is paid."""
+    assert order.id is not None
+    order.platform_refunded_fen = incoming.refunded_fen
+    if incoming.paid_fen > order.paid_fen:
+        order.paid_fen, order.paid_at = incoming.paid_fen, order.paid_at or incoming.paid_at
+        order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref
+        if any(part.stage == Stage.RECEIVED.value for part in fulfilments_of(session, order.id)):
+            order.payment_verified_at = None
+    session.add(order)
+    more = keep_in_mind(session, order, actor, now)
+    if more:
+        make_room(session, order, more, actor, now)
+    if incoming.status is not PlatformStatus.AWAITING_PAYMENT:
+        return bool(hold.lift(session, order.id, actor, now, [BALANCE])) or bool(more)
+    lines = lines_of(session, order.id)
+    due = order.total_fen - taken_away_fen(lines, order.platform_refunded_fen) - order.paid_fen
+    how = "等客户补款,补款后自动继续;客户不要了就在平台上把订单改回去"
+    reason = f"改单以后还差 {yuan(max(0, due))} 没有付"
+    hold.place(session, order.id, BALANCE, reason, "客服", how, actor, now)
+    interrupt(session, _unfinished(session, order.id), now)
+    return True
 
 
-def write_lines(
-    session: Session, order_id: int, fulfilment_id: int, incoming: IncomingOrder, catalogue: dict[str, Product]
-) -> None:
-    """Write the order's lines, all of them carried by one fulfilment."""
-    lines = [
-        OrderLine(
-            order_id=order_id,
-            line_no=number,
-            channel_line_id=line.channel_line_id,
-            sku=line.sku,
-            title=line.title,
-            quantity=line.quantity,
-            unit_price_fen=line.unit_price_fen,
-            paid_fen=line.paid_fen,
-            made_to_order=catalogue[line.sku].made_to_order,
-            profile={**incoming.attributes, **line.attributes},
-        )
-        for number, line in enumerate(incoming.lines, 1)
-    ]
-    session.add_all(lines)
-    session.flush()
-    for line in lines:
-        assert line.id is not None
-        session.add(FulfilmentLine(fulfilment_id=fulfilment_id, order_line_id=line.id, quantity=line.quantity))
-    session.flush()
+def _take_lines(session: Session, order: Order, lines: LinesChange, actor: str, now: datetime) -> bool:
+    """Write down that the lines are different and have that carried out; True when nothing of the order is left."""
+    assert order.id is not None
+    unfinished = _unfinished(session, order.id)
+    stoppable = [f for f in fulfilments_of(session, order.id) if not Stage(f.stage).reached(Stage.SHIPPED)]
+    empty = bool(stoppable) and not any(line.wanted for line in standings(session, order.id).values())
+    change.record(
+        session, order.id, ChangeKind.LINES, lines.before, lines.after, actor, now,
+        applied=empty or not lines.moves, grew=lines.grew,
+    )  # fmt: skip
+    note(session, order.id, EventKind.LINES_CHANGED, actor, now, changes=lines.in_words())
+    if lines.repet:
+        hold.lift(session, order.id, actor, now, ["profile_incomplete", "no_recipe"])
+    if empty:
+        request_cancellation(session, order, "平台上已取消全部商品", actor, now)
+    else:
+        interrupt(session, unfinished, now)
+    return empty
 
 
 def _rewrite_unpaid(session: Session, order: Order, incoming: IncomingOrder, catalogue: dict[str, Product]) -> bool:
     """Until it is paid, prices, lines and address are the channel's to change. True when money or lines did."""
     assert order.id is not None and incoming.receiver is not None
     total, lines = order.total_fen, lines_of(session, order.id)
-    copy(order, incoming)
+    for name, value in order_columns(incoming).items():
+        setattr(order, name, value)
     keep_contact(session, incoming.receiver, session.get_one(Contact, order.contact_id))
     if [_told(line) for line in lines] == [_told(line) for line in incoming.lines]:
         return total != order.total_fen
     (fulfilment,) = fulfilments_of(session, order.id)
     assert fulfilment.id is not None
-    for part in carried_by(session, fulfilment.id):
-        session.delete(part)
+    session.execute(delete(FulfilmentLine).where(FulfilmentLine.fulfilment_id == fulfilment.id))  # type: ignore[arg-type]
+    session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))  # type: ignore[arg-type]
+    session.expire_all()
+    written = [
+        OrderLine(order_id=order.id, line_no=number, **line)
+        for number, line in enumerate(line_columns(incoming, catalogue), 1)
+    ]
+    session.add_all(written)
     session.flush()
-    for line in lines:
-        session.delete(line)
+    session.add_all(
+        FulfilmentLine(fulfilment_id=fulfilment.id, order_line_id=line.id or 0, quantity=left)
+        for line in written
+        if (left := line.quantity - line.cancelled_quantity) > 0
+    )
     session.flush()
-    write_lines(session, order.id, fulfilment.id, incoming, catalogue)
     return True
 
 
@@ -139,42 +212,21 @@ def _is_paid_late(session: Session, order: Order, incoming: IncomingOrder, now: 
     return reopen_if_paid_late(session, order, f"platform:{order.channel}", now)
 
 
-def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int]:
-    return line.channel_line_id, line.sku, line.quantity, line.unit_price_fen, line.paid_fen
-
-
-def _follow_address(session: Session, order: Order, receiver: Receiver | None, actor: str, now: datetime) -> bool:
-    """Take over a new receiver; True when it is one. Once the carrier knows the old one, a person has to act."""
-    assert order.id is not None
-    contact = session.get_one(Contact, order.contact_id)
-    if receiver is None or (receiver.masked and not contact.only_masked) or reveal(contact) == receiver:
-        return False
-    unmasked = contact.only_masked and not receiver.masked
-    keep_contact(session, receiver, contact)
-    unfinished = _unfinished(session, order.id)
-    if unmasked or not unfinished:
-        return False
-    if _told_already(session, order.id, WAYBILL):
-        how = "联系快递改派,或取消运单后重新出单;处理后解除"
-        hold.place(session, order.id, "address_changed", "出了运单以后客户改了地址", "客服", how, actor, now)
-    interrupt(session, unfinished, now)
-    return True
+def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int, int]:
+    cancelled = line.cancelled_quantity
+    return line.channel_line_id, line.sku, line.quantity, cancelled, line.unit_price_fen, line.paid_fen
 
 
 def _shipped_there(session: Session, order_id: int, actor: str, now: datetime) -> None:
     """The channel says shipped. If that was not us, somebody else sends it: no second parcel before a person looked."""
     shipped = any(Stage(f.stage).reached(Stage.SHIPPED) for f in fulfilments_of(session, order_id))
-    if shipped or _told_already(session, order_id, SHIP_NOTICE):
+    announced = any(e.kind == SHIP_NOTICE.name and e.state not in NOT_TOLD for e in effects_of(session, order_id))
+    if shipped or announced:
         return
     how = "确认已由他人发出就取消本单,否则解除,订单会继续"
     reason = "平台显示已发货,但不是由本系统发出"
     hold.place(session, order_id, "shipped_elsewhere", reason, "仓库主管", how, actor, now)
     interrupt(session, _unfinished(session, order_id), now)
-
-
-def _told_already(session: Session, order_id: int, kind: EffectKind) -> bool:
-    """Whether this was told to the outside, or may have been."""
-    return any(e.kind == kind.name and e.state not in _NOT_TOLD for e in effects_of(session, order_id))
 
 
 def _unfinished(session: Session, order_id: int) -> list[int]:

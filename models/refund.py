@@ -13,11 +13,12 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from models import hold
-from models.effect import EffectState, effects_of
 from models.fulfilment import Fulfilment, Stage, fulfilments_of, wake
 from models.order import Order, lines_of, lock_order
+from models.paid_elsewhere import keep_in_mind, paid_elsewhere
 from models.table import big, key, moment, reference, words
 from models.timeline import EventKind, note
+from models.wanted import standings
 from models.wording import yuan
 
 HOLD = "refund_stuck"
@@ -88,10 +89,11 @@ def share_of(session: Session, order: Order, fulfilment: Fulfilment) -> int:
     """What is to be paid back when this fulfilment does not happen, in fen.
 
     The last one to fall away takes all that is left, freight and rounding included; another one its part of what was
-    paid for its lines. Parts of one line are cut so that they add up to the line.
+    paid for its lines. Parts of one line are cut so that they add up to the line; pieces that the platform has
+    cancelled are its own to pay back.
     """
     assert order.id is not None
-    left = order.paid_fen - order.refunded_fen
+    left = left_of(session, order)
     others = [f for f in fulfilments_of(session, order.id) if f.id != fulfilment.id]
     refunded = {r.fulfilment_id for r in refunds_of(session, order.id) if r.state in COUNTS}
     gone = (Stage.CANCELLED.value, Stage.REFUNDED.value)
@@ -106,14 +108,21 @@ def share_of(session: Session, order: Order, fulfilment: Fulfilment) -> int:
     )
     before: dict[int, int] = {}
     lines = {line.id: line for line in lines_of(session, order.id)}
+    too_many = {id: max(0, line.surplus) for id, line in standings(session, order.id).items()}
     share = 0
     for row in carried:
         line, start = lines[row.order_line_id], before.get(row.order_line_id, 0)
-        end = start + row.quantity
         if row.fulfilment_id == fulfilment.id:
-            share += line.paid_fen * end // line.quantity - line.paid_fen * start // line.quantity
-        before[row.order_line_id] = end
+            end = min(start + max(0, row.quantity - too_many[row.order_line_id]), line.quantity)
+            share += max(0, line.paid_fen * end // line.quantity - line.paid_fen * start // line.quantity)
+        before[row.order_line_id] = start + row.quantity
     return max(0, min(share, left))
+
+
+def left_of(session: Session, order: Order) -> int:
+    """What of an order's payment is neither paid back nor owed yet, by us or by the platform itself, in fen."""
+    assert order.id is not None
+    return max(0, order.paid_fen - order.refunded_fen - paid_elsewhere(session, order.id))
 
 
 def owe(
@@ -154,7 +163,7 @@ def owe_part(
     known = session.exec(select(Refund).where(Refund.refund_no == number)).first()
     if known is not None:
         return known
-    left = order.paid_fen - order.refunded_fen if order.payment_verified_at else 0
+    left = left_of(session, order) if order.payment_verified_at else 0
     if amount_fen <= 0 or amount_fen > left:
         raise TooMuch(order.order_no, amount_fen, left)
     return _write(session, order, number, amount_fen, None, reason, who, now, keeper)
@@ -172,6 +181,7 @@ def _write(
     keeper: str,
 ) -> Refund:
     assert order.id is not None
+    keep_in_mind(session, order, f"platform:{order.channel}", now)
     order.refunded_fen += amount_fen
     refund = Refund(
         refund_no=number,
@@ -267,30 +277,6 @@ def settle_by_hand(session: Session, refund_no: str, who: str, now: datetime) ->
     if said == "known":
         return False, f"退款 {refund_no} 已经了结,这次没有改变任何内容。"
     return True, f"退款 {refund_no} 已记为线下退款。"
-
-
-def dropped_by_platform(session: Session, order_id: int, actor: str, now: datetime) -> None:
-    """The platform has paid everything back itself: what we still owed is no longer asked for."""
-    for refund in refunds_of(session, order_id):
-        if refund.state in (RefundStep.DUE.value, RefundStep.STUCK.value):
-            report(session, refund.refund_no, RefundStep.DROPPED, actor, now)
-
-
-def may_have_been_told(session: Session, order_id: int) -> int:
-    """How many fen of an order our own refunds have paid back at their keeper, or may have."""
-    begun = (
-        EffectState.CALLING.value,
-        EffectState.UNCLEAR.value,
-        EffectState.DONE.value,
-        EffectState.SHADOW.value,
-    )
-    told = {effect.key for effect in effects_of(session, order_id) if effect.state in begun}
-    taken = (RefundStep.PROCESSING.value, RefundStep.PAID.value)
-    return sum(
-        refund.amount_fen
-        for refund in refunds_of(session, order_id)
-        if refund.state in taken or f"refund-{refund.refund_no}" in told
-    )
 
 
 def refunds_of(session: Session, order_id: int) -> list[Refund]:

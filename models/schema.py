@@ -6,6 +6,7 @@ from sqlmodel import SQLModel
 
 from models import (  # noqa: F401
     backorder,
+    change,
     channel_stock,
     compensation,
     correction,

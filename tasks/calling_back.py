@@ -8,9 +8,12 @@ from sqlmodel import Session
 
 from models import hold
 from models.database import in_transaction, utcnow
-from models.effect import RELEASE_CANCEL, WAYBILL, WAYBILL_CANCEL, effects_of
+from models.effect import RELEASE_CANCEL, WAYBILL_CANCEL, effects_of
 from models.fulfilment import Claim, WaitingOn, hold_on
+from models.lessening import lessen
 from models.production import FINAL, WorkOrder, WorkState, work_orders_of
+from models.reservation import Purpose
+from models.shipment import shipment_of
 from models.timeline import EventKind, note, timeline
 from tasks.outside import platforms
 from tasks.step import outward
@@ -20,22 +23,30 @@ from tasks.working import MustWait
 
 async def call_back(claim: Claim, reason: str) -> None:
     """Call back whatever left the house for this fulfilment. Twice: it is called back, nothing is asked."""
-    told = await in_transaction(lambda session: effects_of(session, claim.order_id))
-    mine = {e.kind for e in told if e.fulfilment_id == claim.fulfilment_id}
-    under_way = [e.lease_until for e in told if e.lease_until is not None and e.lease_until > utcnow()]
-    if under_way:  # a call of an interrupted worker may still arrive: let it arrive, then call it back
-        raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后再撤回", max(under_way))
+    await nothing_is_under_way(claim)
     works = await in_transaction(lambda session: work_orders_of(session, claim.fulfilment_id))
     for work in works:
         if WorkState(work.state) not in FINAL:
             await call_back_work_order(claim, work, reason)
-    if WAYBILL.name in mine:
-        await call_back_waybill(claim)
+    shipment = await in_transaction(lambda session: shipment_of(session, claim.fulfilment_id, claim.fulfilment_no))
+    if shipment.asked_for:
+        await call_back_waybill(claim, shipment.number)
+
+
+async def nothing_is_under_way(claim: Claim) -> None:
+    """A call of an interrupted worker may still arrive: let it arrive, before it is called back."""
+    told = await in_transaction(lambda session: effects_of(session, claim.order_id))
+    under_way = [e.lease_until for e in told if e.lease_until is not None and e.lease_until > utcnow()]
+    if under_way:
+        raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后再撤回", max(under_way))
 
 
 @outward("撤回生产")
-async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str) -> None:
-    """Call a work order back from the factory. Twice: the same answer."""
+async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str, *, ends: bool = True) -> None:
+    """Call a work order back from the factory. Twice: the same answer.
+
+    Made already, its ingredients are used up; where its order `ends`, a person takes care of the goods.
+    """
     factory = platforms().production()
     key = f"release-cancel-{work.work_order_no}"
 
@@ -52,6 +63,11 @@ async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str) -> No
             row.state = WorkState.CALLED_BACK.value
             session.add(row)
         else:
+            lessen(
+                session, claim.fulfilment_id, Purpose.INGREDIENT, row.grams, "cancel", utcnow(), "已投入生产",
+                used_up=True,
+            )  # fmt: skip
+        if not stopped and ends:
             how = "成品入库或报损后解除"
             reason = f"{work.work_order_no} 已经生产,撤不回"
             hold.place(session, claim.order_id, "made_already", reason, "生产主管", how, "cancel", utcnow())
@@ -66,30 +82,30 @@ async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str) -> No
 
 
 @outward("取消运单")
-async def call_back_waybill(claim: Claim) -> None:
-    """Cancel the waybill. Twice: it is cancelled."""
+async def call_back_waybill(claim: Claim, shipment_no: str, *, ends: bool = True) -> None:
+    """Cancel the waybill of this shipment. Twice: it is cancelled. Refused, and its order `ends`: a person stops it."""
     carrier = platforms().carrier()
 
     async def call(request: bytes) -> dict[str, Any]:
         return {"cancelled": await carrier.cancel_waybill(request.decode())}
 
     def settle(session: Session, answer: dict[str, Any] | None) -> None:
-        if _known_as_called_back(session, claim, claim.fulfilment_no):
+        if _known_as_called_back(session, claim, shipment_no):
             return
         cancelled = bool(answer and answer["cancelled"])
-        if not cancelled:
+        if not cancelled and ends:
             how = "联系快递拦截"
             hold.place(session, claim.order_id, "parcel_gone", "运单取消不了", "仓库主管", how, "cancel", utcnow())
         note(
             session, claim.order_id, EventKind.CALLED_BACK, "cancel", utcnow(), claim.fulfilment_id,
-            what=claim.fulfilment_no, stopped=cancelled,
+            what=shipment_no, stopped=cancelled,
         )  # fmt: skip
 
     await tell_once(
         claim,
         WAYBILL_CANCEL,
-        f"waybill-cancel-{claim.fulfilment_no}",
-        lambda _: claim.fulfilment_no.encode(),
+        f"waybill-cancel-{shipment_no}",
+        lambda _: shipment_no.encode(),
         call,
         settle,
     )

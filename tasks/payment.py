@@ -12,7 +12,9 @@ from models.cancellation import request_cancellation
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, hold_on
 from models.order import Order, lines_of
+from models.paid_elsewhere import keep_in_mind
 from models.timeline import EventKind, note
+from models.wanted import taken_away_fen
 from models.wording import yuan
 from tasks.outside import platforms
 from tasks.step import outward
@@ -46,7 +48,10 @@ async def ask_payment(order: Order) -> PaymentRecord:
 
 
 def _judge(session: Session, claim: Claim, record: PaymentRecord) -> str | None:
-    """Stamp the payment, or say what does not add up: the lines, the order's total and what was really paid."""
+    """Stamp the payment, or say what does not add up: the lines, the order's total and what was really paid.
+
+    They agree exactly, until something is cancelled or paid back: then by so much they may differ.
+    """
     now = utcnow()
     hold_on(session, claim)
     order = session.get_one(Order, claim.order_id, with_for_update=True)
@@ -55,8 +60,13 @@ def _judge(session: Session, claim: Claim, record: PaymentRecord) -> str | None:
         return None
     if record.state is PaymentState.PENDING:
         return None
-    lines_fen = sum(line.paid_fen for line in lines_of(session, claim.order_id)) + order.freight_fen
-    if not lines_fen == order.total_fen == record.paid_fen or record.currency != order.currency:
+    keep_in_mind(session, order, f"platform:{order.channel}", now)
+    lines = lines_of(session, claim.order_id)
+    lines_fen = sum(line.paid_fen for line in lines) + order.freight_fen
+    away = taken_away_fen(lines, order.platform_refunded_fen)  # off the total, off what was paid, or off neither
+    total_fits = lines_fen - away <= order.total_fen <= lines_fen
+    paid_fits = order.total_fen - away <= record.paid_fen <= order.total_fen + away
+    if not (total_fits and paid_fits) or record.currency != order.currency:
         reason = (
             f"各行合计 {yuan(lines_fen)},订单金额 {yuan(order.total_fen)},"
             f"实付 {yuan(record.paid_fen)} {record.currency},对不上"

@@ -76,9 +76,9 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
 
 
 def _in_hand(session: Session, claim: Claim) -> list[WorkOrder]:
-    """The work orders that count: not those that another one makes again."""
+    """The work orders that count: not those that another one makes again, nor those that were called back."""
     works = work_orders_of(session, claim.fulfilment_id)
-    return [work for work in works if work.state != WorkState.REWORKED.value]
+    return [work for work in works if work.state not in (WorkState.REWORKED.value, WorkState.CALLED_BACK.value)]
 
 
 def _may_rework(session: Session, claim: Claim, failed: list[WorkOrder], now: datetime) -> bool:

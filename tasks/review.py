@@ -9,6 +9,7 @@ from sqlmodel import Session
 from models import hold
 from models.allocation import made_of
 from models.cancellation import request_cancellation
+from models.change import overtakes_review
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, advance, hold_on
 from models.order import Order
@@ -54,11 +55,11 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
     now = utcnow()
     hold_on(session, claim)
     order = session.get_one(Order, claim.order_id)
-    case = latest_case(session, claim.fulfilment_id)
+    case = _still_counts(session, latest_case(session, claim.fulfilment_id))
     decide_on_paper(session, case, now)
     policy = settings().policy
     recipes = [recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id) if recipe is not None]
-    other = case_of_other_part(session, claim.order_id, claim.fulfilment_id)
+    other = _still_counts(session, case_of_other_part(session, claim.order_id, claim.fulfilment_id))
     reasons = reasons_for_review(order, recipes, policy.review_over_fen, amount_is_covered=other is not None)
     if case is None and not reasons and other is not None and other.state == CaseState.OPEN.value:
         return other  # one person answers for the whole order
@@ -68,11 +69,18 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
         actor = case.reviewer if case is not None else "straight-through"
         note(session, claim.order_id, EventKind.APPROVED, actor, now, claim.fulfilment_id)
         return None
-    if case is None or case.state == CaseState.WITHDRAWN.value or _answered(session, case):
+    if case is None or _answered(session, case):
         return open_case(session, claim.order_id, claim.fulfilment_id, reasons, policy.review_sla_minutes, now)
     if case.verdict == Verdict.REJECT.value:
         request_cancellation(session, order, f"审核未通过:{case.note or '见审核记录'}", case.reviewer, now)
     return case
+
+
+def _still_counts(session: Session, case: ReviewCase | None) -> ReviewCase | None:
+    """The case, unless it was withdrawn, or what it said was said before the order grew."""
+    if case is None or case.state == CaseState.WITHDRAWN.value or case.id is None:
+        return None
+    return None if overtakes_review(session, case.order_id, case.id) else case
 
 
 def _answered(session: Session, case: ReviewCase) -> bool:

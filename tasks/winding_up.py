@@ -25,7 +25,9 @@ from models.effect import COUPON
 from models.fulfilment import Claim, Stage, WaitingOn, hold_on
 from models.notification import Node
 from models.order import Order
+from models.platform_refund import is_settled_there
 from models.refund import Refund, RefundStep
+from models.revision import pass_on
 from models.settings import settings
 from models.stock_check import withdraw_check
 from models.wording import yuan
@@ -69,7 +71,7 @@ async def wind_up_if_over(claim: Claim) -> None:
         await tell_of_refund(claim, ending, owed, given)
     if owed is not None and owed.state in refund.OPEN:
         raise _wait_for(owed)
-    await in_transaction(lambda session: finish(session, claim, ending.compensates, ending.reason, utcnow()))
+    await in_transaction(lambda session: _finish(session, claim, ending))
     claim.ended_because = ending.reason
     if ending.compensates:
         await show_compensation(claim, ending.reason, owed, given)
@@ -96,11 +98,19 @@ def _owe(session: Session, claim: Claim, ending: Ending, known: Platforms) -> Re
     order = session.get_one(Order, claim.order_id)
     if order.payment_verified_at is None:
         return None
+    own = [r for r in refund.refunds_of(session, claim.order_id) if r.fulfilment_id == claim.fulfilment_id]
+    if not own and is_settled_there(session, order):
+        return None
     if order.platform_status == "refunded":  # it may say so of our own refund, which is followed to its end
-        own = [r for r in refund.refunds_of(session, claim.order_id) if r.fulfilment_id == claim.fulfilment_id]
         return next((r for r in own if r.state != RefundStep.DROPPED.value), None)
     keeper = known.keeper_of(order)
     return refund.owe(session, claim.order_id, claim.fulfilment_id, ending.reason, "wind-up", now, keeper)
+
+
+def _finish(session: Session, claim: Claim, ending: Ending) -> None:
+    now = utcnow()
+    finish(session, claim, ending.compensates, ending.reason, now)
+    pass_on(session, claim.order_id, now)
 
 
 def _wait_for(owed: Refund) -> MustWait:

@@ -191,6 +191,7 @@ def release(session: Session, claim: Claim, now: datetime = NOW) -> list[str]:
     """Release what is made to order to the factory; the numbers of the work orders."""
     numbers = []
     lines = {line.id: line for line in lines_of(session, claim.order_id)}
+    book = {recipe.code: recipe for recipe in recipes(session)}
     for part in carried_by(session, claim.fulfilment_id):
         if part.recipe is not None:
             line = lines[part.order_line_id]
@@ -203,6 +204,7 @@ def release(session: Session, claim: Claim, now: datetime = NOW) -> list[str]:
                     sku=line.sku,
                     quantity=part.quantity,
                     recipe=part.recipe,
+                    grams=ingredients(book[part.recipe], 1500, part.quantity),
                     state="released",
                     batch_no=f"B-{claim.fulfilment_no}",
                     expected_at=now + timedelta(hours=4),

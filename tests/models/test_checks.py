@@ -266,6 +266,12 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         {"order_no": "SH-1013", "paid_fen": 3999, "refunded_fen": 4000},
     ),
     (
+        "refunded_more_than_paid",
+        "UPDATE orders SET platform_refunded_fen = 1 WHERE order_no = 'SH-1013';"
+        "UPDATE refund SET keeper = 'alipay' WHERE refund_no = 'SH-1013-1-R'",
+        {"order_no": "SH-1013", "paid_fen": 4000, "refunded_fen": 4000, "elsewhere_fen": 1},
+    ),
+    (
         "refunded_without_compensation",
         f"UPDATE compensation SET state = 'due' WHERE fulfilment_id = {of('SH-1013')}",
         {"fulfilment_no": "SH-1013-1", "compensation": "due"},
@@ -362,6 +368,12 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         "lines_not_carried",
         f"DELETE FROM fulfilment_line WHERE fulfilment_id = {of('SH-1002')}",
         {"order_no": "SH-1002", "quantity": 2, "carried": 0},
+    ),
+    (
+        "change_left_undone",
+        "INSERT INTO order_change (order_id, kind, state, at, actor, before, after, amount_fen, grew, cases_before)"
+        " SELECT id, 'lines', 'asked', now(), 'test', '{}', '{}', 0, false, 0 FROM orders WHERE order_no = 'SH-1010'",
+        {"order_no": "SH-1010", "kind": "lines"},
     ),
     (
         "two_open_reviews",

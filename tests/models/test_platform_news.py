@@ -11,13 +11,13 @@ from sqlalchemy import text
 from sqlmodel import Session, select
 
 from models.book import Taken, take_orders
+from models.change import changes_of
 from models.checks import check
-from models.effect import WAYBILL, Attempt, begin, effects_of
+from models.effect import WAYBILL, effects_of
 from models.fulfilment import ClaimLost, Fulfilment, Stage, fulfilments_of, hold_on
 from models.hold import open_holds
 from models.intake import PlatformStatus
 from models.order import Contact, Order, lines_of, reveal
-from models.privacy import seal
 from models.quarantine import waiting_list
 from models.timeline import timeline
 from tests.models.build import (
@@ -31,6 +31,7 @@ from tests.models.build import (
     made,
     open_shop,
     taken,
+    told,
     unpaid,
     walk,
 )
@@ -212,17 +213,21 @@ def test_a_new_address_reaches_the_order_and_interrupts_it(session: Session) -> 
     assert take_orders(session, [later(incoming("1"), 6, receiver=moved)], NOW) == {Taken.KNOWN: 1}
 
 
-def test_a_new_address_after_the_waybill_needs_a_person(session: Session) -> None:
+def test_a_new_address_after_the_waybill_asks_for_a_new_waybill(session: Session) -> None:
     open_shop(session)
     order = taken(session, incoming("1"))
     claim = claimed(session, order)
-    begun = begin(session, WAYBILL, "waybill-SH-1001-1", seal("{}"), NOW, order_id=order.id)
-    assert isinstance(begun, Attempt)
+    told(session, claim, WAYBILL, "waybill-SH-1001-1", {"waybill_no": "SF-1", "carrier": "sf_express"}, NOW)
 
     take_orders(session, [later(incoming("1"), receiver=replace(RECEIVER, detail="新地址"))], NOW)
 
-    (held,) = open_holds(session, claim.order_id)
-    assert (held.code, held.blocking) == ("address_changed", True)
+    assert order.id is not None
+    (asked,) = changes_of(session, order.id)
+    assert (asked.kind, asked.state, asked.after["shipments"]) == ("address", "asked", ["SH-1001-1"])
+    assert events(session, order)[-1] == "address_changed"
+    assert open_holds(session, order.id) == []
+    with pytest.raises(ClaimLost):
+        hold_on(session, claim)
 
 
 def test_masks_never_overwrite_what_is_known_in_clear(session: Session) -> None:

@@ -1,0 +1,166 @@
+"""What a channel says of an order's lines now, written to the lines that we have. No line that was paid is deleted.
+
+A line is known by its id and SKU on the channel: another SKU under the same id is another line. One that is told no
+more is cancelled whole; one that comes back is revived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session, select
+
+from models.entry import line_columns
+from models.fulfilment import FulfilmentLine
+from models.intake import IncomingOrder
+from models.order import Order, OrderLine, lines_of
+from models.product import Product
+from models.wanted import Standing, standings
+from models.wording import PROFILE_WORDS, yuan
+
+#: What may follow the channel in a line that we know.
+_FOLLOWS = ("title", "quantity", "cancelled_quantity", "unit_price_fen", "paid_fen")
+
+
+@dataclass(frozen=True)
+class LinesChange:
+    """What is different: pieces to be delivered by line (`1 CAN-400`), and totals in fen, before and after.
+
+    `moves`: other goods are to be sent than before; `grew`: more of something, or for more money; `repet`: the pet
+    that something is made for is described otherwise.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    moves: bool
+    grew: bool
+    repet: bool
+
+    def in_words(self) -> list[str]:
+        """What is different, a line each: `1 CAN-400: 3 → 2`."""
+        told = [f"{name}: {self.before['lines'][name]} → {now}" for name, now in self.after["lines"].items()]
+        told += [f"{number}: 宠物档案" for number in self.after.get("pets", [])]
+        if "total_fen" in self.after:
+            told.append(f"{yuan(self.before['total_fen'])} → {yuan(self.after['total_fen'])}")
+        return told
+
+
+def follow_lines(
+    session: Session, order: Order, incoming: IncomingOrder, catalogue: Mapping[str, Product], *, over: bool = False
+) -> LinesChange | None:
+    """Bring a paid order's lines up to what its channel says; None when nothing that we go by is different.
+
+    `over`: the order has been sent or completed, and what platforms say then is not whole: only what was cancelled of
+    lines that we know counts. The order must be locked.
+    """
+    assert order.id is not None
+    lines, before = lines_of(session, order.id), standings(session, order.id)
+    pairs, new = _matched(session, lines, incoming, catalogue)
+    total = order.total_fen
+    if over:
+        for line, told in pairs:
+            line.cancelled_quantity = max(line.cancelled_quantity, min(told["cancelled_quantity"], line.quantity))
+        pets = []
+    else:
+        pets = [line for line, told in pairs if _follow(session, line, told)]
+        for line in lines:
+            if all(line is not known for known, _ in pairs):
+                line.cancelled_quantity, line.paid_fen = line.quantity, 0
+        last = max((line.line_no for line in lines), default=0)
+        lines += [OrderLine(order_id=order.id, line_no=last + place, **told) for place, told in enumerate(new, 1)]
+        order.total_fen, order.freight_fen = incoming.total_fen, incoming.freight_fen
+        order.discount_fen = incoming.discount_fen
+    session.add_all([order, *lines])
+    session.flush()
+    return _difference(before, standings(session, order.id), total, order.total_fen, pets)
+
+
+def _matched(
+    session: Session, lines: Sequence[OrderLine], incoming: IncomingOrder, catalogue: Mapping[str, Product]
+) -> tuple[list[tuple[OrderLine, dict[str, Any]]], list[dict[str, Any]]]:
+    """Our lines with what is told of each, and what is told of lines that we do not have.
+
+    Of several with the same id and SKU, those that are alive come first. A line that is made for a pet by now, and
+    whose pet is described otherwise, is another line.
+    """
+    known = replace(incoming, lines=tuple(line for line in incoming.lines if line.sku in catalogue))
+    free = sorted(lines, key=lambda line: (line.cancelled_quantity >= line.quantity, line.line_no))
+    begun = _begun(session, [line.id or 0 for line in lines])
+    pairs: list[tuple[OrderLine, dict[str, Any]]] = []
+    new = []
+    for told in line_columns(known, catalogue):
+        same = [line for line in free if (line.channel_line_id, line.sku) == (told["channel_line_id"], told["sku"])]
+        fitting = [line for line in same if line.id not in begun or not _is_another_pet(line, told)]
+        if not fitting:
+            new.append(told)
+            continue
+        free.remove(fitting[0])
+        pairs.append((fitting[0], told))
+    return pairs, new
+
+
+def _begun(session: Session, line_ids: Sequence[int]) -> set[int]:
+    """Lines that the factory has been told of, or may have been."""
+    rows = session.connection().execute(
+        text(
+            "SELECT DISTINCT p.order_line_id FROM fulfilment_line p JOIN effect e ON e.fulfilment_id = p.fulfilment_id"
+            " WHERE p.order_line_id = ANY(:ids) AND p.recipe IS NOT NULL AND e.kind = 'production_release'"
+        ),
+        {"ids": list(line_ids)},
+    )
+    return {id for (id,) in rows}
+
+
+def _follow(session: Session, line: OrderLine, told: dict[str, Any]) -> bool:
+    """Write what is told of a line; whether its pet is described otherwise, and a recipe is to be chosen again."""
+    for name in _FOLLOWS:
+        setattr(line, name, told[name])
+    line.cancelled_quantity = max(0, min(line.cancelled_quantity, line.quantity))
+    if not _is_another_pet(line, told):
+        return False
+    line.profile = told["profile"]
+    for part in session.exec(select(FulfilmentLine).where(FulfilmentLine.order_line_id == line.id)):
+        part.recipe = None
+        session.add(part)
+    return True
+
+
+def _is_another_pet(line: OrderLine, told: dict[str, Any]) -> bool:
+    """Whether the pet is described otherwise than before. A description that is gone says nothing."""
+    said = _pet(told["profile"])
+    return line.made_to_order and bool(said) and said != _pet(line.profile)
+
+
+def _pet(profile: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(profile[name]) for name in PROFILE_WORDS if profile.get(name) is not None}
+
+
+def _difference(
+    before: Mapping[int, Standing],
+    after: Mapping[int, Standing],
+    total_before: int,
+    total_after: int,
+    pets: Sequence[OrderLine],
+) -> LinesChange | None:
+    was: dict[str, Any] = {}
+    becomes: dict[str, Any] = {}
+    for id, line in after.items():
+        wanted = before[id].wanted if id in before else 0
+        if wanted != line.wanted:
+            name = f"{line.line_no} {line.sku}"
+            was[name], becomes[name] = wanted, line.wanted
+    repet = [line for line in pets if after[line.id or 0].wanted]
+    moves = bool(was or repet)
+    grew = total_after > total_before or bool(repet) or any(becomes[name] > was[name] for name in was)
+    if not moves and total_before == total_after:
+        return None
+    money = {} if total_before == total_after else {"total_fen": total_before}
+    money_after = {} if total_before == total_after else {"total_fen": total_after}
+    changed_pets = {"pets": [line.line_no for line in repet]} if repet else {}
+    return LinesChange(
+        before={"lines": was, **money}, after={"lines": becomes, **money_after, **changed_pets},
+        moves=moves, grew=grew, repet=bool(repet),
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""The number by which the carrier knows a fulfilment's parcel: a new one after each waybill that was called back.
+
+It follows from what was told: `SH-1001-1`, and after its waybill was cancelled `SH-1001-1-W2`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from models.effect import SHIP_NOTICE, WAYBILL, WAYBILL_CANCEL, Effect, EffectState
+
+NOT_TOLD = (EffectState.INTENDED.value, EffectState.REFUSED.value)
+_HAPPENED = (EffectState.DONE.value, EffectState.SHADOW.value)
+_KINDS = (WAYBILL.name, WAYBILL_CANCEL.name, SHIP_NOTICE.name)
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """What carrier and channel know. `asked_for`: the carrier has a waybill of this number, or may have.
+
+    `kept`: it would not give the waybill back; `announced`: the channel was told that it is on its way, or may have
+    been; `cancelled`: the numbers before this one.
+    """
+
+    number: str
+    asked_for: bool
+    kept: bool
+    announced: bool
+    cancelled: frozenset[str]
+
+
+def shipment_of(session: Session, fulfilment_id: int, fulfilment_no: str) -> Shipment:
+    """The shipment that a fulfilment has now, or will have: its number, and what is known of it outside."""
+    statement = select(Effect).where(Effect.fulfilment_id == fulfilment_id, col(Effect.kind).in_(_KINDS))
+    told = list(session.exec(statement.execution_options(populate_existing=True)))
+    answers = {
+        effect.key.removeprefix("waybill-cancel-"): bool(effect.response.get("cancelled"))
+        for effect in told
+        if effect.kind == WAYBILL_CANCEL.name and effect.state in _HAPPENED
+    }
+    cancelled = frozenset(number for number, gone in answers.items() if gone)
+    number = fulfilment_no if not cancelled else f"{fulfilment_no}-W{len(cancelled) + 1}"
+    outside = {effect.key for effect in told if effect.state not in NOT_TOLD}
+    return Shipment(
+        number=number,
+        asked_for=f"waybill-{number}" in outside,
+        kept=answers.get(number) is False,
+        announced=any(e.kind == SHIP_NOTICE.name and e.key in outside for e in told),
+        cancelled=cancelled,
+    )
