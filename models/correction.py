@@ -54,7 +54,8 @@ class Correction(SQLModel, table=True):
 
 def freeze(order: IncomingOrder) -> bytes:
     """A reading as sealed bytes; without the payload, which quarantine keeps beside it."""
-    return seal(_ORDER.dump_json(replace(order, raw={})).decode())
+    # escaped, because platforms send halves of characters that no encoding can write
+    return seal(json.dumps(_ORDER.dump_python(replace(order, raw={}), warnings=False), default=str))
 
 
 def thaw(frozen: bytes) -> IncomingOrder | None:
@@ -62,7 +63,7 @@ def thaw(frozen: bytes) -> IncomingOrder | None:
     if not frozen:
         return None
     try:
-        return _ORDER.validate_json(unseal(frozen))
+        return _ORDER.validate_python(json.loads(unseal(frozen)))
     except ValidationError:
         return None
 
