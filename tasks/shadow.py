@@ -100,16 +100,18 @@ REVIEWS_PASS = "审核:到期没有人决定的,视为批准(policy.shadow_revie
 _compared: set[tuple[str, bool]] = set()
 
 
-async def is_on_paper() -> bool:
-    """Whether this process only pretends. Raises `BookMixed` when the book says otherwise (asked once per database)."""
+def demand_same_book(session: Session) -> None:
+    """Before anything is told: the book is a shadow if this process is, and only then. Asked once per database.
+
+    Raises `BookMixed`.
+    """
     shadow, url = settings().shadow, settings().database_url
     book = (url.get_secret_value() if url else "", shadow)
     if book not in _compared:
-        known = await in_transaction(is_shadow_book)
+        known = is_shadow_book(session)
         if known != shadow:
             raise BookMixed(known)
         _compared.add(book)
-    return shadow
 
 
 def assumed(session: Session, known: Platforms, kind: EffectKind, key: str, now: datetime) -> Answer:

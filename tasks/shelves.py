@@ -25,7 +25,7 @@ from models.settings import settings
 from models.shadow import keep_pushes
 from tasks.intake import pull_channel
 from tasks.outside import platforms
-from tasks.shadow import is_on_paper
+from tasks.shadow import demand_same_book
 from tasks.step import outward
 
 #: SKUs that a channel is asked for in one round, and changes that are on their way to it at once.
@@ -155,7 +155,9 @@ async def _carry_out(shelf: Shelf, changes: Sequence[ShelfChange], published: Pu
 
     A batch of which nothing got through ends the round: the channel is down, and asking on helps nobody.
     """
-    if await is_on_paper():
+    if changes:
+        await in_transaction(demand_same_book)
+    if settings().shadow:
         would = {change.sku: (change.seen, change.to) for change in changes}
         await in_transaction(lambda session: keep_pushes(session, shelf.name, shelf.shop, would, utcnow()))
         published.on_paper += [Change(change.sku, change.seen, change.to) for change in changes]

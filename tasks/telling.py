@@ -19,8 +19,9 @@ from models.effect import Attempt, EffectKind, EffectState, Once, Settled
 from models.fulfilment import Claim, ClaimLost, hold_on
 from models.order import lock_order
 from models.privacy import seal, unseal
+from models.settings import settings
 from tasks.outside import platforms
-from tasks.shadow import assumed, is_on_paper
+from tasks.shadow import assumed, demand_same_book
 
 Answer = dict[str, Any]
 
@@ -36,11 +37,13 @@ async def tell_once(
     *,
     order_id: int | None = None,
     fulfilment_id: int | None = None,
+    lock: Callable[[Session], None] | None = None,
 ) -> None:
     """Tell `key` once, and `settle` what follows from the answer (None: given up) under the claim's fence.
 
     Without a claim (a refund after the order is over) the effect's own lease and fence are all there is; then say
-    which order and fulfilment it belongs to, and let `settle` stand being called twice.
+    which order and fulfilment it belongs to, and let `settle` stand being called twice. What concerns several orders
+    at once belongs to none of them: then `lock` locks them all, before anything else is.
 
     `prepare` builds the bytes in the intent's transaction. Raises `ClaimLost`, `EffectBusy`, and the platform's
     `Later`, `Refused` and `Unclear`; each leaves the ledger saying what is known.
@@ -49,7 +52,8 @@ async def tell_once(
     """
 
     def intend(session: Session) -> Attempt | Settled:
-        _hold_on(session, claim, order_id)
+        demand_same_book(session)
+        _hold_on(session, claim, order_id, lock)
         begun = effect.begin(
             session,
             kind,
@@ -70,7 +74,7 @@ async def tell_once(
             effect.on_paper(session, begun, answer, utcnow())
             settle(session, answer)
 
-    if await is_on_paper():
+    if settings().shadow:
         known = platforms()
         await in_transaction(pretend)
         return
@@ -81,7 +85,7 @@ async def tell_once(
     faults.point(f"intended:{kind.name}")
     answer = await _call(begun, call, ask)
     faults.point(f"called:{kind.name}")
-    lost = await in_transaction(lambda session: _record(session, claim, order_id, begun, answer, settle))
+    lost = await in_transaction(lambda session: _record(session, claim, order_id, lock, begun, answer, settle))
     faults.point(f"recorded:{kind.name}")
     if lost:
         raise ClaimLost(f"{key} 已完成,但订单在此期间有了变化")
@@ -136,6 +140,7 @@ def _record(
     session: Session,
     claim: Claim | None,
     order_id: int | None,
+    lock: Callable[[Session], None] | None,
     attempt: Attempt,
     answer: Answer,
     settle: Callable[[Session, Answer | None], None],
@@ -143,7 +148,7 @@ def _record(
     """Record the outcome whoever owns the claim now; settle only under our own fence. True: the claim is lost."""
     lost = False
     try:
-        _hold_on(session, claim, order_id)  # locks the rows, whether or not they are still ours
+        _hold_on(session, claim, order_id, lock)  # locks the rows, whether or not they are still ours
     except ClaimLost:
         lost = True
     effect.done(session, attempt, answer, utcnow())
@@ -152,8 +157,12 @@ def _record(
     return lost
 
 
-def _hold_on(session: Session, claim: Claim | None, order_id: int | None) -> None:
+def _hold_on(
+    session: Session, claim: Claim | None, order_id: int | None, lock: Callable[[Session], None] | None
+) -> None:
     """Lock the order's fulfilments, before any effect: under the claim's fence where there is a claim."""
+    if lock is not None:
+        lock(session)
     if claim is not None:
         hold_on(session, claim)
     elif order_id is not None:
