@@ -11,6 +11,7 @@ from tasks.cancelling import stop_if_held
 from tasks.changing import carry_out_changes
 from tasks.checking_stock import ask_warehouse, pass_stock_check
 from tasks.delivery import follow_delivery
+from tasks.merging import part_company
 from tasks.notifying import notify_customer
 from tasks.payment import verify_payment
 from tasks.production import release_to_production
@@ -31,6 +32,7 @@ async def fulfil_order(order_no: str, reason: str = "lane", claim: SkipJsonSchem
     if claim is None:
         return await fulfil_by_hand(order_no, reason)
     async with working_on(claim) as outcome:
+        await part_company(claim)
         await wind_up_if_over(claim)
         await carry_out_changes(claim)
         await stop_if_held(claim)

@@ -80,6 +80,10 @@ class EffectBusy(Exception):
         self.until = until
 
 
+#: The kinds by which carrier and channel know of a parcel, asked for by fulfilment.
+PARCEL_KINDS = (WAYBILL.name, WAYBILL_CANCEL.name, SHIP_NOTICE.name)
+
+
 class Effect(SQLModel, table=True):
     """One thing that leaves the house. `request` is sealed: it may name a person."""
 
@@ -89,6 +93,7 @@ class Effect(SQLModel, table=True):
             "(state IN ('calling', 'unclear')) = (lease_until IS NOT NULL)", name="open_attempt_has_a_lease"
         ),
         Index("effect_of_order", "order_id"),
+        Index("effect_of_parcel", "fulfilment_id", postgresql_where=text(f"kind IN {PARCEL_KINDS}")),
         Index("effect_open", "state", postgresql_where=text("state NOT IN ('done', 'given_up')")),
     )
 

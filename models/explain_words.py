@@ -24,7 +24,10 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.PAYMENT_VERIFIED: ("付款已核实", "payment verified"),
     EventKind.RECIPE_MATCHED: ("配方已匹配:{recipes}", "recipes matched: {recipes}"),
     EventKind.RESERVED: ("库存已预留", "stock reserved"),
-    EventKind.SPLIT: ("拆成几个包裹,各从一个仓库发:{warehouses}", "split over warehouses: {warehouses}"),
+    EventKind.SPLIT: ("拆成几个包裹:{warehouses}{goods}", "split into parcels: {warehouses}{goods}"),
+    EventKind.JOINED: ("合并回 {into}:{goods}", "put back into {into}: {goods}"),
+    EventKind.MERGED: ("与 {company} 合并发货", "travels in one parcel with {company}"),
+    EventKind.UNMERGED: ("不再与 {company} 合并发货:{reason}", "no longer in one parcel with {company}: {reason}"),
     EventKind.BUFFER_USED: ("动用了安全库存:{skus}", "the buffer was used for {skus}"),
     EventKind.BACKORDERED: (
         "库存不够,排队等到货:{missing},预计 {expected} 送达",
@@ -146,6 +149,14 @@ WAITS: dict[WaitingOn, Wait] = {
         ),
         ("到货时按付款先后分配,或到时再查", "goods arriving, first paid first served, or looking again on time"),
     ),
+    WaitingOn.MERGE: Wait(
+        ("要和同一客户的其他订单装在一个包裹里。", "It travels in one parcel with other orders of this customer."),
+        (
+            "要马上单独发出,在订单页按「取消合并」,或运行 `orderloom orders unmerge {order_no}`。",
+            "To send it alone now, undo the merge on the order's page, or with `orderloom orders unmerge {order_no}`.",
+        ),
+        ("一起发的订单备好货,或到时不再等", "the others being ready, or the end of the time for waiting"),
+    ),
     WaitingOn.REFUND: Wait(
         ("退款已提交,钱还没有到账。", "The refund was taken, the money is not there yet."),
         (
@@ -193,6 +204,7 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "reviewer_asks_": ("the reviewer asks the customer", "customer service", "get the answer, then release"),
     "made_already": ("already made, cannot be called back", "the production manager", "put it into stock or scrap it"),
     "parcel_gone": ("the waybill cannot be cancelled", "the warehouse supervisor", "have the carrier intercept it"),
+    "in_shared_parcel": ("its goods are in a shared parcel", "the warehouse supervisor", "take them out, then release"),
     "cancel_after_shipping": ("cancelled after shipping", "customer service", "intercept the parcel or await return"),
     "refund_slow": ("a refund has not arrived for days", "finance", "look it up with whoever pays it, then release"),
     "refunded_twice": ("paid back twice", "finance", "get one of the two back, then release"),

@@ -65,6 +65,7 @@ class WaitingOn(StrEnum):
     CARRIER = "carrier"
     CUSTOMER = "customer"
     BACKORDER = "backorder"
+    MERGE = "merge"
     REFUND = "refund"
     RETRY = "retry"
     PERSON = "person"

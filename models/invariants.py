@@ -5,6 +5,7 @@ from __future__ import annotations
 from models.invariant import CALLED_BACK, NUMBER, OF_ORDER, WORKED_ON, Invariant
 from models.invariants_money import MONEY
 from models.invariants_orders import ORDERS
+from models.invariants_parcels import PARCELS
 
 STOCK = (
     Invariant(
@@ -115,7 +116,8 @@ MOVING = (
           ('delivered', 6, 7), ('closed', 7, 7), ('cancelled', 8, 8), ('refunded', 9, 9)) AS n(kind, first, last)
           ON array_position(ARRAY['received', 'reserved', 'approved', 'produced', 'shipped', 'delivered', 'closed',
             'cancelled', 'refunded'], f.stage::text) BETWEEN n.first AND n.last
-        WHERE NOT EXISTS (SELECT 1 FROM order_event e WHERE e.order_id = f.order_id AND e.kind = n.kind
+        WHERE NOT EXISTS (SELECT 1 FROM order_event e WHERE e.order_id = f.order_id
+          AND (e.kind = n.kind OR (n.kind = 'cancelled' AND e.kind = 'joined'))  -- put back into another part
           AND coalesce(e.fulfilment_id, f.id) = f.id)
         """,
     ),
@@ -131,19 +133,16 @@ TOLD = (
         WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(p.id) <> 1
         """,
     ),
-    *(
-        Invariant(
-            f"shipped_without_one_{kind}",
-            f"{{count}} 个已发货的履约单不是正好{what}一次。",
-            f"""
-            SELECT {NUMBER}, f.stage, count(e.id) AS done
-            FROM fulfilment f {OF_ORDER}
-            LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = '{kind}'
-              AND e.state IN ('done', 'shadow') AND NOT {CALLED_BACK}
-            WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
-            """,
-        )
-        for kind, what in (("waybill", "出运单"), ("ship_notice", "回传平台发货"))
+    *PARCELS,
+    Invariant(
+        "shipped_without_one_ship_notice",
+        "{count} 个已发货的履约单不是正好回传平台发货一次。",
+        f"""
+        SELECT {NUMBER}, f.stage, count(e.id) AS done
+        FROM fulfilment f {OF_ORDER}
+        LEFT JOIN effect e ON e.fulfilment_id = f.id AND e.kind = 'ship_notice' AND e.state IN ('done', 'shadow')
+        WHERE f.stage IN ('shipped', 'delivered', 'closed') GROUP BY f.id, o.order_no HAVING count(e.id) <> 1
+        """,
     ),
     Invariant(
         "notified_without_one_message",

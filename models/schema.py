@@ -29,6 +29,7 @@ from models import (  # noqa: F401
     reservation,
     review,
     shadow,
+    shared_parcel,
     staff,
     stock,
     stock_check,

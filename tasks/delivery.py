@@ -7,9 +7,9 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from integrations.carriers import ParcelState, RouteEvent
-from models.database import in_transaction, utcnow
-from models.fulfilment import Claim, Stage, WaitingOn, advance, hold_on
-from models.parcel import Parcel, parcel_of
+from models.database import afterwards, in_transaction, utcnow
+from models.fulfilment import Claim, Stage, WaitingOn, advance, hold_on, wake
+from models.parcel import Parcel, parcel_of, rows_of_waybill
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.outside import platforms
@@ -30,7 +30,7 @@ async def follow_delivery(claim: Claim) -> None:
     parcel = await in_transaction(lambda session: parcel_of(session, claim.fulfilment_id))
     assert parcel is not None
     if claim.stage is Stage.SHIPPED:
-        if utcnow() - parcel.created_at < every / 2:
+        if parcel.state == "created" and utcnow() - parcel.created_at < every / 2:
             raise MustWait(WaitingOn.CARRIER, f"运单 {parcel.waybill_no} 在途", utcnow() + every)
         events = await ask_route(parcel)
         await in_transaction(lambda session: _follow(session, claim, events))
@@ -50,21 +50,26 @@ async def ask_route(parcel: Parcel) -> list[RouteEvent]:
 
 
 def _follow(session: Session, claim: Claim, events: list[RouteEvent]) -> None:
+    """Take over where the parcel is, for all whose goods are in it; the others are woken when it is signed for."""
     hold_on(session, claim)
-    parcel = parcel_of(session, claim.fulfilment_id)
-    assert parcel is not None
+    own = parcel_of(session, claim.fulfilment_id)
+    assert own is not None
     known = [event for event in events if event.state is not ParcelState.UNKNOWN]
     if not known:
         return
     last = known[-1]
-    if parcel.state != last.state.value:
+    rows = rows_of_waybill(session, own)
+    for parcel in [row for row in rows if row.state != last.state.value]:
         parcel.state, parcel.state_at = last.state.value, last.at
         session.add(parcel)
         note(
-            session, claim.order_id, EventKind.ROUTE_REPORTED, "platform:carrier", utcnow(), claim.fulfilment_id,
+            session, parcel.order_id, EventKind.ROUTE_REPORTED, "platform:carrier", utcnow(), parcel.fulfilment_id,
             state=last.state.value, code=last.code,
         )  # fmt: skip
     if any(event.state is ParcelState.SIGNED for event in known):
+        others = [row.fulfilment_id for row in rows if row.fulfilment_id != claim.fulfilment_id]
+        if others:  # their locks may come before ours
+            afterwards(session, f"wake who shared {own.waybill_no}", lambda later: wake(later, others))
         advance(session, claim, Stage.DELIVERED, utcnow())
         note(session, claim.order_id, EventKind.DELIVERED, "platform:carrier", utcnow(), claim.fulfilment_id)
 

@@ -19,9 +19,14 @@ async def lift_mask(claim: Claim) -> None:
 
     In shadow mode nothing is asked: a look counts, and on paper the mask will do.
     """
+    await lift_mask_of(claim.order_id)
+
+
+async def lift_mask_of(order_id: int) -> None:
+    """The same for any order, as for one that travels in one parcel with the claimed one."""
     if settings().shadow:
         return
-    order, masked = await in_transaction(lambda session: _contact(session, claim))
+    order, masked = await in_transaction(lambda session: _contact(session, order_id))
     if masked:
         receiver = await platforms().channel(order.channel).receiver(order.channel_order_id)
         await in_transaction(lambda session: _keep(session, order, receiver))
@@ -33,8 +38,8 @@ def receiver_of(session: Session, order: Order) -> Receiver:
     return replace(receiver, masked=False) if settings().shadow else receiver
 
 
-def _contact(session: Session, claim: Claim) -> tuple[Order, bool]:
-    order = session.get_one(Order, claim.order_id)
+def _contact(session: Session, order_id: int) -> tuple[Order, bool]:
+    order = session.get_one(Order, order_id)
     return order, session.get_one(Contact, order.contact_id).only_masked
 
 

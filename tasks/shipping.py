@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel import Session
@@ -13,25 +14,29 @@ from integrations.errors import Refused
 from models.allocation import made_of
 from models.database import in_transaction, utcnow
 from models.effect import SHIP_NOTICE, WAYBILL
-from models.fulfilment import Claim, Stage, advance, hold_on
+from models.fulfilment import Claim, Stage, WaitingOn, advance, hold_on
 from models.order import Order
-from models.parcel import keep_parcel, parcel_of
+from models.parcel import is_to_go, keep_parcel, parcel_of
 from models.product import products
 from models.reservation import consume
+from models.shared_parcel import company_of
+from models.shipment import shipment_of
 from models.timeline import EventKind, note
+from tasks.merging import travel_with_others
 from tasks.notifying import tracking_link
 from tasks.outside import platforms
 from tasks.receiver import lift_mask, receiver_of
 from tasks.step import outward
 from tasks.telling import tell_once
+from tasks.working import MustWait
 
 
 async def create_waybill(claim: Claim) -> None:
-    """Get a waybill once everything is there. Twice: the same waybill."""
+    """Get a waybill once everything is there: its own, or one with others that go along. Twice: the same waybill."""
     if claim.stage.reached(Stage.SHIPPED):
         return
     parcel = await in_transaction(lambda session: parcel_of(session, claim.fulfilment_id))
-    if parcel is None:
+    if parcel is None and not await travel_with_others(claim):
         await ask_for_waybill(claim)
 
 
@@ -40,6 +45,8 @@ async def ask_for_waybill(claim: Claim) -> None:
     """Ask the carrier. Twice: it recognises our shipment number, and we adopt what it has."""
     carrier = platforms().carrier()
     await lift_mask(claim)
+    known = await in_transaction(lambda session: shipment_of(session, claim.fulfilment_id, claim.fulfilment_no))
+    number = known.number
 
     async def call(request: bytes) -> dict[str, Any]:
         try:
@@ -51,34 +58,29 @@ async def ask_for_waybill(claim: Claim) -> None:
     await tell_once(
         claim,
         WAYBILL,
-        f"waybill-{claim.fulfilment_no}",
-        lambda session: carrier.waybill_request(_shipment(session, claim)),
+        f"waybill-{number}",
+        lambda session: carrier.waybill_request(_shipment(session, claim, number)),
         call,
-        lambda session, answer: _has_waybill(session, claim, answer),
+        lambda session, answer: _has_waybill(session, claim, number, answer),
     )
 
 
-def _shipment(session: Session, claim: Claim) -> Shipment:
+def _shipment(session: Session, claim: Claim, number: str) -> Shipment:
+    if company_of(session, claim.fulfilment_id) is not None:  # merged by hand a moment ago
+        raise MustWait(WaitingOn.MERGE, "要和别的订单合并发货,马上再看", utcnow())
     order = session.get_one(Order, claim.order_id)
     parts = made_of(session, claim.order_id, claim.fulfilment_id)
     goods = products(session, [line.sku for _, line, _ in parts])
     weight = sum(goods[line.sku].weight_g * part.quantity for part, line, _ in parts)
     cargo = tuple((line.title[:60] or line.sku, part.quantity) for part, line, _ in parts)
-    return Shipment(claim.fulfilment_no, receiver_of(session, order), cargo, max(weight, 100))
+    return Shipment(number, receiver_of(session, order), cargo, max(weight, 100))
 
 
-def _has_waybill(session: Session, claim: Claim, answer: dict[str, Any] | None) -> None:
+def _has_waybill(session: Session, claim: Claim, number: str, answer: dict[str, Any] | None) -> None:
     assert answer is not None, "a keyed effect is never given up"
     now = utcnow()
-    keep_parcel(
-        session,
-        claim.order_id,
-        claim.fulfilment_id,
-        answer["carrier"],
-        claim.fulfilment_no,
-        answer["waybill_no"],
-        now,
-    )
+    carrier, waybill_no = answer["carrier"], answer["waybill_no"]
+    keep_parcel(session, claim.order_id, claim.fulfilment_id, carrier, number, waybill_no, now)
     note(session, claim.order_id, EventKind.WAYBILL_CREATED, "create-waybill", now, claim.fulfilment_id, **answer)
 
 
@@ -107,7 +109,8 @@ async def mark_shipped_on_channel(claim: Claim) -> None:
 def _notice(session: Session, claim: Claim, channel: Channel) -> bytes:
     order = session.get_one(Order, claim.order_id)
     parcel = parcel_of(session, claim.fulfilment_id)
-    assert parcel is not None
+    if parcel is None or not is_to_go(session, parcel):
+        raise MustWait(WaitingOn.MERGE, "合并发货正在取消,马上再看", utcnow() + timedelta(seconds=2))
     lines = tuple(
         (line.channel_line_id, part.quantity) for part, line, _ in made_of(session, claim.order_id, claim.fulfilment_id)
     )

@@ -65,6 +65,7 @@ _STEPS = {
     "production": "生产",
     "stocked": "现货",
     "rework": "返工",
+    "merge": "合并发货",
     "create-waybill": "出运单",
     "tell-channel": "回传发货",
     "ship": "发货",

@@ -178,6 +178,10 @@ A_CASE = """
 INSERT INTO review_case (fulfilment_id, order_id, role, reasons, state, opened_at, due_at, note, reviewer, run_attempt)
   SELECT id, order_id, 'nutritionist', '[]', 'open', now(), now(), '', '', 0 FROM fulfilment WHERE id = {}
 """
+A_SHARED_PARCEL = """
+INSERT INTO shared_parcel (id, founder, fingerprint, only_masked, buyer, warehouse, state, made_by, created_at,
+  undone_by, undone_why) VALUES (1, 'SH-1008-1', '', false, '', 'WH-SZ', 'sealed', 'merge', now(), '', '');
+"""
 NO_TRIGGER = "ALTER TABLE order_event DISABLE TRIGGER append_only;"
 
 #: For every rule: what breaks it (and only it), and what the offending row says.
@@ -320,6 +324,26 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         " intended_at) SELECT kind, key || '-again', order_id, fulfilment_id, request, state, response, error,"
         " attempts, fence, intended_at FROM effect WHERE key = 'waybill-SH-1010-1'",
         {"fulfilment_no": "SH-1010-1", "done": 2},
+    ),
+    (
+        "shipped_without_one_waybill",
+        f"{A_SHARED_PARCEL} UPDATE parcel SET shared_parcel_id = 1, shipment_no = 'SH-1010-1-M1'"
+        f" WHERE fulfilment_id = {of('SH-1010')};"
+        f"UPDATE effect SET fulfilment_id = NULL WHERE key = 'waybill-SH-1010-1'",
+        {"fulfilment_no": "SH-1010-1", "done": 0},
+    ),
+    (
+        "shared_parcel_with_two_waybills",
+        f"{A_SHARED_PARCEL} UPDATE parcel SET shared_parcel_id = 1"
+        f" WHERE fulfilment_id IN ({of('SH-1008')}, {of('SH-1009')});"
+        "UPDATE effect SET fulfilment_id = NULL WHERE key IN ('waybill-SH-1008-1', 'waybill-SH-1009-1')",
+        {"shared_parcel_id": 1, "waybills": ["SF-SH-1008-1", "SF-SH-1009-1"]},
+    ),
+    (
+        "shared_parcel_of_one",
+        f"{A_SHARED_PARCEL.replace('sealed', 'open')} INSERT INTO shared_parcel_member"
+        f" (shared_parcel_id, fulfilment_id, joined_at, leaving, left_why) VALUES (1, {of('SH-1007')}, now(), '', '')",
+        {"fulfilment_no": "SH-1007-1", "members": 1},
     ),
     (
         "shipped_without_one_ship_notice",
