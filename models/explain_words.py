@@ -10,6 +10,7 @@ from models.notification import Node, NotificationState
 from models.production import WorkState
 from models.review import CaseState, Verdict
 from models.timeline import EventKind
+from models.wording import FAULT_WORDS
 
 Pair = tuple[str, str]
 
@@ -295,19 +296,4 @@ PARCELS: dict[str, Pair] = {
     "returning": ("退回中", "coming back"),
 }
 #: What is wrong with an order in quarantine, in English; in Chinese the fault itself says it.
-FAULTS: dict[str, str] = {
-    "id_missing": "no usable channel order id",
-    "no_lines": "no lines",
-    "too_many_lines": "too many lines",
-    "currency": "not in CNY",
-    "time_in_future": "ordered in the future",
-    "unknown_sku": "a SKU that is not in the catalogue",
-    "bad_quantity": "a quantity that cannot be",
-    "negative_money": "an amount that cannot be",
-    "money_mismatch": "amounts that do not add up",
-    "address_missing": "an incomplete address",
-    "text_too_long": "a text that is too long",
-    "control_characters": "control characters in a text",
-    "emoji": "emoji in the address",
-    "unreadable": "a payload that cannot be read",
-}
+FAULTS: dict[str, str] = {code: english for code, (_, english) in FAULT_WORDS.items()}

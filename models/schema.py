@@ -36,6 +36,7 @@ from models import (  # noqa: F401
     stock_count,
     stock_setting,
     timeline,
+    validation,
     warehouse,
     window,
 )

@@ -44,23 +44,38 @@ CHANNEL_WORDS = {
     "spreadsheet": ("表格", "Spreadsheet"),
 }
 
+#: What is known of a window that was read, and what it was read for.
+WINDOW_WORDS = {
+    "reading": ("正在读", "being read"),
+    "whole": ("齐全", "whole"),
+    "gap": ("有缺口,会再拉", "a gap, pulled again"),
+    "unexplained": ("缺口多次未补上,请人工核对", "still missing: a person has to look"),
+    "explained": ("缺口已有解释", "gap explained"),
+    "failed": ("没有读完", "not read to its end"),
+}
+WINDOW_WHY_WORDS = {
+    "pull": ("定时", "pull"),
+    "second_look": ("复查", "second look"),
+    "backfill": ("补拉", "backfill"),
+}
+
 #: Why an order is in quarantine, by the rule's code.
 FAULT_WORDS = {
-    "unreadable": ("读不懂", "unreadable"),
-    "id_missing": ("没有订单号", "no order id"),
+    "unreadable": ("读不懂", "a payload that cannot be read"),
+    "id_missing": ("没有订单号", "no usable channel order id"),
     "no_lines": ("没有商品行", "no lines"),
     "too_many_lines": ("商品行太多", "too many lines"),
-    "currency": ("币种不对", "currency"),
-    "time_in_future": ("下单时间在将来", "placed in the future"),
-    "unknown_sku": ("SKU 不在商品表", "unknown SKU"),
-    "bad_quantity": ("数量不对", "bad quantity"),
-    "negative_money": ("金额不合理", "bad amount"),
-    "money_mismatch": ("金额对不上", "amounts do not add up"),
-    "refund_mismatch": ("退款对不上", "refund does not add up"),
-    "address_missing": ("地址不全", "address incomplete"),
-    "text_too_long": ("文字太长", "text too long"),
-    "control_characters": ("有控制字符", "control characters"),
-    "emoji": ("有表情符号", "emoji"),
+    "currency": ("币种不对", "not in CNY"),
+    "time_in_future": ("下单时间在将来", "ordered in the future"),
+    "unknown_sku": ("SKU 不在商品表", "a SKU that is not in the catalogue"),
+    "bad_quantity": ("数量不对", "a quantity that cannot be"),
+    "negative_money": ("金额不合理", "an amount that cannot be"),
+    "money_mismatch": ("金额对不上", "amounts that do not add up"),
+    "refund_mismatch": ("退款对不上", "a refund that cannot be"),
+    "address_missing": ("地址不全", "an incomplete address"),
+    "text_too_long": ("文字太长", "a text that is too long"),
+    "control_characters": ("有控制字符", "control characters in a text"),
+    "emoji": ("有表情符号", "emoji in the address"),
     "cannot_be_written": ("写入出错", "could not be written"),
 }
 
