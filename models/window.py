@@ -17,6 +17,7 @@ from sqlalchemy import Index, func, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.table import document, key, moment, words
+from models.window_history import Happened, WindowEvent
 
 #: How many missing orders a window names; more are only counted.
 MOST_NAMED = 200
@@ -56,7 +57,12 @@ class WindowState(StrEnum):
     WHOLE = "whole"  # the platform's count and ours are equal, order by order
     GAP = "gap"  # something is missing; pulled again at `look_again_at`
     UNEXPLAINED = "unexplained"  # still missing after many tries: a person has to look
+    EXPLAINED = "explained"  # something is missing, and a person has said why
     FAILED = "failed"  # not read to its end; the mark has not moved
+
+
+#: What is missing here is still to be found or explained.
+OPEN = (WindowState.GAP.value, WindowState.UNEXPLAINED.value)
 
 
 class PullWindow(SQLModel, table=True):
@@ -66,6 +72,7 @@ class PullWindow(SQLModel, table=True):
     __table_args__ = (
         Index("pull_window_latest", "channel", "shop", "until"),
         Index("pull_window_gaps", "look_again_at", postgresql_where=text("state = 'gap'")),
+        Index("pull_window_open", "since", postgresql_where=text("state IN ('gap', 'unexplained')")),
     )
 
     id: int | None = key()
@@ -129,12 +136,16 @@ def end(
     window.tries += 1
     if told <= held and not missing:
         window.state, window.look_again_at = WindowState.WHOLE.value, None
+    elif window.state == WindowState.EXPLAINED.value:  # while it was read
+        window.look_again_at = None
     elif window.tries >= MOST_TRIES:
         window.state, window.look_again_at = WindowState.UNEXPLAINED.value, None
     else:
         window.state = WindowState.GAP.value
         window.look_again_at = now + min(timedelta(minutes=2 * window.tries), LONGEST_GAP_WAIT)
     session.add(window)
+    if window.tries > 1 or window.state != WindowState.WHOLE.value:
+        _happened(session, window, Happened.READ, now, fetched=fetched)
     return window
 
 
@@ -148,6 +159,7 @@ def fail(session: Session, window_id: int, error: str, now: datetime) -> None:
         window.tries += 1
         window.look_again_at = now + min(timedelta(minutes=2 * window.tries), LONGEST_GAP_WAIT)
     session.add(window)
+    _happened(session, window, Happened.FAILED, now, said=window.error)
 
 
 def due_gaps(session: Session, channel: str, shop: str, now: datetime, limit: int = 20) -> list[PullWindow]:
@@ -196,25 +208,45 @@ def latest_windows(session: Session, limit: int = 50) -> list[PullWindow]:
 
 
 def open_windows(session: Session, limit: int = 200) -> list[PullWindow]:
-    """Windows with something missing, or never read to their end and not read since, oldest first."""
-    statement = (
-        select(PullWindow)
-        .where(col(PullWindow.state).in_([WindowState.GAP.value, WindowState.UNEXPLAINED.value]))
-        .order_by(col(PullWindow.since))
-        .limit(limit)
-    )
+    """Windows with something missing that nobody has explained, oldest first."""
+    statement = select(PullWindow).where(col(PullWindow.state).in_(OPEN)).order_by(col(PullWindow.since)).limit(limit)
     return list(session.exec(statement))
 
 
-def explain_gap(session: Session, window_id: int) -> bool:
-    """A person has looked: the gap is explained. False when there is none (any more)."""
-    window = session.get(PullWindow, window_id, with_for_update=True)
-    if window is None or window.state not in (WindowState.GAP.value, WindowState.UNEXPLAINED.value):
+def explain_gap(session: Session, window_id: int, who: str, reason: str, now: datetime) -> bool:
+    """A person has looked and says why. The gap is not pulled again. False when there is none (any more)."""
+    window = session.get(PullWindow, window_id, with_for_update=True, populate_existing=True)
+    if window is None or window.state not in OPEN:
         return False
-    window.state, window.look_again_at = WindowState.WHOLE.value, None
-    window.error = "人工核对过：缺口已有解释"
+    window.state, window.look_again_at = WindowState.EXPLAINED.value, None
     session.add(window)
+    _happened(session, window, Happened.EXPLAINED, now, actor=who, said=reason)
     return True
+
+
+def _happened(
+    session: Session,
+    window: PullWindow,
+    kind: Happened,
+    now: datetime,
+    *,
+    actor: str = "",
+    said: str = "",
+    fetched: int = 0,
+) -> None:
+    session.add(
+        WindowEvent(
+            window_id=window.id or 0,
+            at=now,
+            kind=kind.value,
+            actor=actor,
+            told=window.told,
+            held=window.held,
+            missing_count=window.missing_count,
+            fetched=fetched,
+            said=said,
+        )
+    )
 
 
 def mark_read(

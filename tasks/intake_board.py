@@ -11,22 +11,13 @@ from sqlmodel import Session, col, select
 from models.database import in_transaction, utcnow
 from models.settings import settings
 from models.window import PullMark, PullWindow, WindowState, latest_windows, open_windows
-from models.wording import CHANNEL_WORDS, local, say
+from models.wording import CHANNEL_WORDS, WINDOW_WHY_WORDS, WINDOW_WORDS, local, say
 
 #: The artifact's key; its history is on the Artifacts page.
 ARTIFACT = "order-completeness"
 #: Readings that the table shows, and missing orders that it names.
 MOST_ROWS = 60
 MOST_NAMED = 20
-
-STATE_WORDS = {
-    WindowState.READING: "正在读",
-    WindowState.WHOLE: "齐全",
-    WindowState.GAP: "有缺口，会再拉",
-    WindowState.UNEXPLAINED: "**缺口多次未补上，请人工核对**",
-    WindowState.FAILED: "没有读完",
-}
-WHY_WORDS = {"pull": "定时", "second_look": "复查", "backfill": "补拉"}
 
 
 async def show_completeness() -> None:
@@ -64,18 +55,23 @@ def as_markdown(marks: Sequence[PullMark], newest: Sequence[PullWindow], gaps: S
             named = "、".join(_cell(str(id)) for id in window.missing[:MOST_NAMED]) or "平台只给了数目"
             lines.append(
                 f"| {say(CHANNEL_WORDS, window.channel)} | {_span(window)} | {window.missing_count} | {named}"
-                f" | {window.tries} | {STATE_WORDS[WindowState(window.state)]} |"
+                f" | {window.tries} | {_state(window)} |"
             )
     lines += ["", "## 最近的窗口", ""]
     lines += ["| 渠道 | 窗口 | 为什么 | 平台计数 | 我们有 | 补取 | 状态 |", "|---|---|---|---:|---:|---:|---|"]
     for window in newest:
         counted = "—" if window.told is None else str(window.told)
-        state = STATE_WORDS[WindowState(window.state)] + (f"：{_cell(window.error)}" if window.error else "")
+        state = _state(window) + (f"：{_cell(window.error)}" if window.error else "")
         lines.append(
-            f"| {say(CHANNEL_WORDS, window.channel)} | {_span(window)} | {WHY_WORDS.get(window.why, window.why)}"
+            f"| {say(CHANNEL_WORDS, window.channel)} | {_span(window)} | {say(WINDOW_WHY_WORDS, window.why)}"
             f" | {counted} | {window.held} | {window.fetched} | {state} |"
         )
     return "\n".join([*lines, "", f"[在员工页面查看]({settings().staff_url()}/intake)"])
+
+
+def _state(window: PullWindow) -> str:
+    words = say(WINDOW_WORDS, window.state)
+    return f"**{words}**" if window.state == WindowState.UNEXPLAINED else words
 
 
 def _span(window: PullWindow) -> str:

@@ -29,6 +29,8 @@ ACTIONS = {
     "stock": "登记到货、调整、调拨和盘点库存",
     "check_stock": "答复库存核对",
     "compensate": "批准、驳回、办理补偿,了结退不出去的退款",
+    "correct": "改正隔离的订单,重新提交",
+    "explain_gap": "核对渠道订单的缺口",
     "see_coupons": "看到补偿券的券码",
 }
 

@@ -36,6 +36,7 @@ MAY = {
     "check_stock": frozenset({"warehouse_supervisor", "customer_service_lead", "admin"}),
     "compensate": frozenset({"customer_service_lead", "finance", "admin"}),
     "correct": frozenset({"customer_service", "customer_service_lead", "admin"}),
+    "explain_gap": frozenset({"customer_service_lead", "admin"}),
     "see_coupons": frozenset({"customer_service", "customer_service_lead", "admin"}),
 }
 
@@ -54,6 +55,7 @@ _COUNTS = text("""
 SELECT (SELECT count(*) FROM review_case WHERE state = 'open') AS reviews,
   (SELECT count(*) FROM quarantine WHERE resolved_at IS NULL) AS quarantined,
   (SELECT count(*) FROM stock_check WHERE state = 'open') AS checks,
+  (SELECT count(*) FROM pull_window WHERE state IN ('gap', 'unexplained')) AS gaps,
   (SELECT count(*) FROM compensation c JOIN fulfilment f ON f.id = c.fulfilment_id
     WHERE c.state = 'stopped' AND f.ready_at IS NOT NULL) + (SELECT count(*) FROM refund WHERE state = 'stuck') AS money
 """)
@@ -101,6 +103,7 @@ class Visit:
             "quarantined": counts.quarantined,
             "checks_open": counts.checks,
             "money_open": counts.money,
+            "gaps_open": counts.gaps,
             "now": self.now,
         }
         response = html(template, {**common, **values})
