@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from integrations.sandbox.world import World
 from models.database import transact, utcnow
 from models.shadow import open_book_as
 from tests.database import TemporaryServer
@@ -25,6 +27,17 @@ def shadow_house(
     with house(server, directory, overrides={"shadow": "true", **(overrides or {})}) as home:
         transact(lambda session: open_book_as(session, True, utcnow()))
         yield home
+
+
+def arrived(world: World) -> Counter[tuple[str, str]]:
+    """Deliveries that reached a platform, by (platform, operation); what the platforms push to us is none of them."""
+    return Counter(
+        {
+            (row["platform"], row["operation"]): row["deliveries"]
+            for row in world.counts()
+            if row["operation"] != "callback"
+        }
+    )
 
 
 @contextmanager

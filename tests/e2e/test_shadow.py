@@ -33,7 +33,7 @@ from tests.flows.running_lane import lane_here
 from tests.house import House
 from tests.orders import CHANNELS, Kind, entered, fulfilment_of, place
 from tests.prefect import RunningServer
-from tests.shadows import batches_are_due, people_at_work, shadow_house
+from tests.shadows import arrived, batches_are_due, people_at_work, shadow_house
 
 #: Of each channel; with two more that a nutritionist decides on: twenty orders.
 STOCKED, MADE = 4, 2
@@ -69,7 +69,7 @@ async def test_a_lane_carries_twenty_orders_on_paper_and_the_report_compares_the
     await publish_stock()
 
     # then nothing has arrived anywhere, and everything that would have is kept
-    assert _arrived(home) == Counter()
+    assert arrived(home.sandbox.world) == {}
     told = Counter(transact(lambda session: session.exec(select(Effect.kind)).all()))
     assert told == {"waybill": 18, "ship_notice": 18, "sms": 18, "production_release": 6}
     assert set(transact(lambda session: session.exec(select(Effect.state)).all())) == {EffectState.SHADOW.value}
@@ -81,7 +81,7 @@ async def test_a_lane_carries_twenty_orders_on_paper_and_the_report_compares_the
         for order in by_people:
             await _ship(order)
     replay.cancel(home.sandbox.world, "shopify", ids["shopify"][1], utcnow())
-    assert sum(_arrived(home).values()) == len(by_people)
+    assert sum(arrived(home.sandbox.world).values()) == len(by_people)
     await take_in()
     for order in by_people:
         transact(lambda session, id=order.id: shipped_by_people(session, id or 0, utcnow()))
@@ -133,17 +133,6 @@ def _waits() -> dict[str, int]:
     """How many fulfilments wait for what."""
     rows = transact(lambda session: session.exec(select(Fulfilment.waiting_on)).all())
     return dict(Counter(str(reason) for reason in rows))
-
-
-def _arrived(home: House) -> Counter[tuple[str, str]]:
-    """Deliveries that reached a platform; what the platforms push to us is none of them."""
-    return Counter(
-        {
-            (row["platform"], row["operation"]): row["deliveries"]
-            for row in home.sandbox.world.counts()
-            if row["operation"] != "callback"
-        }
-    )
 
 
 async def _ship(order: Order) -> None:

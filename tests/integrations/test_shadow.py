@@ -13,7 +13,7 @@ import pytest
 
 from integrations import http
 from integrations.carriers import Shipment
-from integrations.channels import Parcel
+from integrations.channels import Parcel, Subscribes
 from integrations.channels.coupons import CouponWish
 from integrations.channels.shelves import ShelfChange
 from integrations.channels.shopify_graphql import is_reading, request_body
@@ -23,15 +23,22 @@ from integrations.payments import RefundWish, Trade
 from integrations.platforms import Platforms, connect
 from integrations.production import WorkOrder
 from integrations.sandbox import douyin_after_sales, wechat_after_sales
+from integrations.sandbox.credentials import settings_for_sandbox
 from integrations.sandbox.replay import SHOPS
 from integrations.sandbox.shelves import stock_shelves
 from models.effect import KINDS
 from models.intake import IncomingOrder, Receiver
+from models.settings import Settings
 from tests.house import living_in
 from tests.integrations.sandbox_server import NOON, Running, basket, sandbox
+from tests.shadows import arrived
 
 SHADOW = {"ORDERLOOM_SHADOW": "true"}
-CHANNELS = ("shopify", "wechat_shop", "douyin")
+CHANNELS = tuple(SHOPS)
+#: The channels whose stock and refunds are ours to change.
+KEEPERS = ("shopify", "wechat_shop", "douyin")
+#: What the platforms call the id of an order.
+ID_NAMES = ("order_id", "orderId", "order_sn", "tid", "id")
 GOODS = {"DOG-DRY-1": 9}
 SOMEBODY = Receiver("赵玉珍", "16000006978", "浙江省", "杭州市", "西湖区", "李路 184 号")
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,11 +100,17 @@ async def _tell_staff(known: Platforms) -> object:
     return await known.staff.send(known.staff.request("核对库存"))
 
 
+async def _subscribe(known: Platforms) -> object:
+    channel = known.channel("shopify")
+    assert isinstance(channel, Subscribes)
+    return await channel.subscribe("https://example.com/webhooks/shopify")
+
+
 #: Everything that writes: by kind of effect, and what writes besides them.
 WRITES: dict[str, dict[str, Operation]] = {
     "ship_notice": {channel: lambda p, o, c=channel: _tell_shipped(p, o[c]) for channel in CHANNELS},  # type: ignore[misc]
     "refund": {
-        **{channel: lambda p, o, c=channel: _refund(p, c, o[c]) for channel in CHANNELS},  # type: ignore[misc]
+        **{channel: lambda p, o, c=channel: _refund(p, c, o[c]) for channel in KEEPERS},  # type: ignore[misc]
         "alipay": lambda p, o: _refund(p, "alipay", o["shopify"]),
         "wechat_pay": lambda p, o: _refund(p, "wechat_pay", o["shopify"]),
     },
@@ -108,13 +121,14 @@ WRITES: dict[str, dict[str, Operation]] = {
     "production_cancel": {"mes": lambda p, o: _call_back(p)},
     "sms": {"aliyun": lambda p, o: _message(p)},
     "staff_message": {"wecom": lambda p, o: _tell_staff(p)},
-    "shelf": {channel: lambda p, o, c=channel: _show(p, c) for channel in CHANNELS},  # type: ignore[misc]
+    "shelf": {channel: lambda p, o, c=channel: _show(p, c) for channel in KEEPERS},  # type: ignore[misc]
     "label": {"sf": lambda p, o: p.carrier().label("SF1")},
     # disclosures that use up a quota
     "receiver": {
         channel: lambda p, o, c=channel: p.channel(c).receiver(o[c].channel_order_id)  # type: ignore[misc]
-        for channel in ("wechat_shop", "douyin")
+        for channel in ("wechat_shop", "douyin", "taobao", "pinduoduo")
     },
+    "subscription": {"shopify": lambda p, o: _subscribe(p)},
 }
 
 
@@ -124,7 +138,7 @@ def _place(running: Running) -> dict[str, str]:
     for number, channel in enumerate(CHANNELS):
         document = SHOPS[channel].written(basket(), number, NOON, paid=True)
         SHOPS[channel].save(running.world, document, NOON)
-        ids[channel] = str(document.get("order_id") or document["id"])
+        ids[channel] = str(next(document[name] for name in ID_NAMES if name in document))
     douyin_after_sales.apply_for_refund(running.world, ids["douyin"], NOON)
     wechat_after_sales.apply_for_refund(running.world, ids["wechat_shop"], NOON)
     stock_shelves(running.world, GOODS)
@@ -142,12 +156,17 @@ async def _read(known: Platforms, since: datetime) -> dict[str, IncomingOrder]:
 async def test_orders_are_read_and_no_operation_that_writes_arrives(tmp_path: Path) -> None:
     async with sandbox(tmp_path) as running:
         ids = _place(running)
+        settings = Settings(**settings_for_sandbox(running.port, "http://127.0.0.1:9", more_channels=True))
         with living_in(SHADOW):
-            known = connect(running.settings, running.client)
-            # when orders, payments, refunds, routes and messages are asked for
+            known = connect(settings, running.client)
+            # when orders, counts, payments, routes and messages are asked for
             orders = await _read(known, NOON - timedelta(hours=1))
             assert {channel: order.channel_order_id for channel, order in orders.items()} == ids
             for channel in CHANNELS:
+                counted = await known.channel(channel).census(NOON - timedelta(hours=1), NOON + timedelta(seconds=1))
+                assert counted.ids == {ids[channel]}
+                assert (await known.channel(channel).order(ids[channel])).channel_order_id == ids[channel]
+            for channel in KEEPERS:
                 record = await known.keeper(channel).payment(Trade(ids[channel]))
                 assert record.paid_fen == orders[channel].paid_fen
             assert await known.carrier().routes(["SF1"]) == {"SF1": []}
@@ -161,14 +180,14 @@ async def test_orders_are_read_and_no_operation_that_writes_arrives(tmp_path: Pa
                     with pytest.raises(InShadow, match="没有发出") as caught:
                         await operation(known, orders)
                     assert caught.value.code == "in_shadow", (kind, platform)
-        assert running.world.counts() == []
+        assert arrived(running.world) == {}
 
         # and the very same operations do arrive otherwise
-        known = connect(running.settings, running.client)
+        known = connect(settings, running.client)
         for kind in ("ship_notice", "sms", "staff_message", "shelf"):
             for operation in WRITES[kind].values():
                 await operation(known, orders)
-        assert sum(row["effects"] for row in running.world.counts()) == 8
+        assert sum(arrived(running.world).values()) == 3 + len(CHANNELS) + 2
 
 
 def test_every_kind_of_effect_has_its_operations_in_this_test() -> None:

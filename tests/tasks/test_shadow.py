@@ -31,7 +31,7 @@ from tests.database import TemporaryServer
 from tests.house import House, with_policy
 from tests.orders import Kind, fulfilment_of
 from tests.prefect import RunningServer
-from tests.shadows import batches_are_due, people_at_work, shadow_house
+from tests.shadows import arrived, batches_are_due, people_at_work, shadow_house
 
 Answers = list[dict[str, Any] | None]
 
@@ -46,7 +46,7 @@ def _paper(database_server: TemporaryServer, tmp_path_factory: pytest.TempPathFa
 def paper(_paper: House) -> Iterator[House]:
     """A house in shadow; whatever the test did, nothing arrived at its platforms."""
     yield _paper
-    assert _paper.sandbox.world.counts() == []
+    assert arrived(_paper.sandbox.world) == {}
 
 
 async def _never(request: bytes) -> dict[str, Any]:
