@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
 
 #: Names that say which field it is, the more telling first: beside 买家实际支付金额, 总金额 is only second choice.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -162,7 +161,6 @@ _BRACKETS = re.compile(r"\(.*?\)|\[.*?\]|【.*?】")
 _MARKS = re.compile(r"[\s_\-*::#./、]+")
 
 
-@cache
 def folded(title: str) -> str:
     """A column's name without case, blanks, marks and what stands in brackets: 「商品数量(件)*」 is 商品数量."""
     plain = _BRACKETS.sub("", unicodedata.normalize("NFKC", title[:100]).casefold())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _REOPEN = "请在表格软件里打开后重新另存,再上传。"
 def sheet_names(path: Path) -> list[str]:
     """The visible sheets of a workbook. Raises `SheetWrong` for what is broken, locked or a bomb."""
     _demand_harmless(path)
-    with closing(_opened(path)) as book:
+    with _opened(path) as book:
         names = [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"]
     if not names:
         raise SheetWrong("这个 .xlsx 里没有可见的工作表。")
@@ -34,7 +34,7 @@ def sheet_names(path: Path) -> list[str]:
 
 def sheet_rows(path: Path, sheet: str, width: int) -> Iterator[list[str]]:
     """The rows of one sheet, `width` cells each, empty rows too. Raises `SheetWrong`, also half way."""
-    with closing(_opened(path)) as book:
+    with _opened(path) as book:
         # the sheet's own word on its size is not believed
         cells = book[sheet].iter_rows(max_row=MOST_ROWS, max_col=width, values_only=True)
         while True:
@@ -47,13 +47,16 @@ def sheet_rows(path: Path, sheet: str, width: int) -> Iterator[list[str]]:
             yield [cell if type(cell) is str else _text(cell) for cell in row]
 
 
-def _opened(path: Path) -> Any:
-    from openpyxl import load_workbook  # a third of a second that only this needs
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from integrations.spreadsheets.streamed_book import opened  # a third of a second that only this needs
 
-    try:
-        return load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    except Exception as error:  # whatever a broken file makes of the parser
-        raise SheetWrong(f"这个 .xlsx 打不开:{_REOPEN}") from error
+    with ExitStack() as stack:
+        try:
+            book = stack.enter_context(opened(path))
+        except Exception as error:  # whatever a broken file makes of the parser
+            raise SheetWrong(f"这个 .xlsx 打不开:{_REOPEN}") from error
+        yield book
 
 
 def _demand_harmless(path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from integrations.spreadsheets.mapping import Mapping
@@ -24,6 +24,9 @@ from integrations.spreadsheets.sheet_times import is_no_time, moment
 from integrations.spreadsheets.sheet_values import BLANKS, CellWrong, fen, identity, phone, quantity, text
 
 _IN_FEN = re.compile(r"[(\uff08\[]分[)\uff09\]]")
+#: Columns that say the same few things again and again; what can be read of them is short.
+_REPEATED = (Kind.MONEY, Kind.QUANTITY, Kind.STATUS)
+_REMEMBERED = 1024
 _AS_BLANK = frozenset(("",))
 
 
@@ -69,6 +72,8 @@ def lay_out(
             continue
         blanks = _AS_BLANK if field.kind in (Kind.TEXT, Kind.ID) else BLANKS
         read = _reader(field, header, mapping, day_first.get(header), decimal_comma.get(header, False))
+        if field.kind in _REPEATED:
+            read = lru_cache(_REMEMBERED)(read)
         column = Column(at, header, read, blanks)
         if field.code.startswith((ATTRIBUTE, ORDER_ATTRIBUTE)):
             named[field.code.startswith(ORDER_ATTRIBUTE)].append((field.zh, column))

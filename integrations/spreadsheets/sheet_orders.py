@@ -142,6 +142,10 @@ class _Reading:
 
     def _agreed(self, column: Column) -> Any:
         """What the rows agree on in this column: blank cells say nothing, and two values are a contradiction."""
+        if len(self.rows) == 1:
+            ((number, cells),) = self.rows
+            said = cells[column.at].strip()
+            return None if said in column.blanks else self._cell(column, number, said)
         told: dict[str, int] = {}
         for number, cells in self.rows:
             said = cells[column.at].strip()

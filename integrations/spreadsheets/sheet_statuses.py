@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from functools import cache
 
 from integrations.spreadsheets.sheet_values import CellWrong
 from models.intake import PlatformStatus
@@ -70,6 +69,7 @@ _WEIGHT = {
         )
     )
 }
+_LONGEST = 80
 _MARKS = re.compile(r"[\s,.;:、。!()\[\]_/\-]+")
 
 
@@ -91,8 +91,8 @@ def status_of(word: str, further: Mapping[str, str]) -> PlatformStatus | None:
     """
     if word in further:
         return PlatformStatus(further[word])
-    folded = _folded_often(word)
-    if folded in _KNOWN or not folded:
+    folded = folded_status(word[:_LONGEST])
+    if len(word) < _LONGEST and (folded in _KNOWN or not folded):
         return _KNOWN.get(folded)
     raise CellWrong("不认识这个状态:请在列的对应关系里说明它是什么意思")
 
@@ -100,8 +100,3 @@ def status_of(word: str, further: Mapping[str, str]) -> PlatformStatus | None:
 def weightiest(found: Iterable[PlatformStatus]) -> PlatformStatus | None:
     """The status that decides among those that several columns say."""
     return max(found, key=_WEIGHT.__getitem__, default=None)
-
-
-@cache
-def _folded_often(word: str) -> str:
-    return folded_status(word)

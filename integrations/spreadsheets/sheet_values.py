@@ -9,7 +9,6 @@ import re
 import unicodedata
 from decimal import Decimal
 
-from integrations.channels.payload import LARGEST
 from integrations.spreadsheets.safe_csv import DANGEROUS
 
 #: How exports write that a number or time is not there.
@@ -28,6 +27,8 @@ _SCIENTIFIC = re.compile(r"[0-9](?:\.([0-9]+))?E\+?([0-9]{1,2})", re.IGNORECASE)
 _FORMULA_TEXT = re.compile(r'="?([^"=]*)"?')
 _INVISIBLE = "\ufeff\u200b\u200e\u200f\u00a0 \t\r\n\u3000"
 _MARKS = ("'", "#")
+#: What a database column of fen can hold with room to spare (as for the other channels).
+_LARGEST = 10**15
 _HALF_FEN_NOISE = Decimal("0.0001")
 _LONG_ID = 16
 
@@ -68,7 +69,7 @@ def fen(cell: str, decimal_comma: bool = False) -> int:
         raise CellWrong("三位小数分不清是千分位还是小数:请写成两位小数的元")
     exact = Decimal(f"{whole}.{cents or 0}") * 100
     amount = int(exact.to_integral_value())
-    if abs(exact - amount) > _HALF_FEN_NOISE or amount >= LARGEST:
+    if abs(exact - amount) > _HALF_FEN_NOISE or amount >= _LARGEST:
         raise CellWrong("金额有不到一分的零头或大得不合理:请写成两位小数的元")
     return -amount if negative else amount
 

@@ -117,6 +117,12 @@ def test_a_named_sheet_is_read_and_a_hidden_one_is_none(tmp_path: Path) -> None:
         open_sheet(path, sheet="别的")
 
 
+def test_a_workbook_is_known_by_its_content_not_by_its_name(tmp_path: Path) -> None:
+    path = book(tmp_path / "a.xlsx", ["订单号", "SKU"], ["A-1", "X"]).rename(tmp_path / "upload-7")
+
+    assert open_sheet(path).sample() == [["A-1", "X"]]
+
+
 def test_cells_of_a_workbook_are_read_as_people_see_them(tmp_path: Path) -> None:
     values = ["订单号", 4781234567890123456, 4.78e18, 2.0, 12.5, True, datetime(2026, 11, 1), "=1+1"]
     path = book(tmp_path / "a.xlsx", ["订单号", "a", "b", "c", "d", "e", "f", "g"], values)

@@ -115,27 +115,25 @@ def test_the_proposal_for_the_history_needs_no_change(tmp_path: Path) -> None:
 
 
 _STAGE = """
-import resource, sys, threading, time
+import sys, time
 from datetime import UTC, datetime
 from pathlib import Path
 import psutil
 from integrations.spreadsheets.order_sheet import open_sheet, propose, stage
-process, peak, over = psutil.Process(), 0, threading.Event()
-start = process.memory_info().rss
-def watch():
+process = psutil.Process()
+start, peak, orders = process.memory_info().rss, 0, 0
+def look(*_):
     global peak
-    while not over.wait(0.01):
-        peak = max(peak, process.memory_info().rss)
-watching = threading.Thread(target=watch)
-watching.start()
+    peak = max(peak, process.memory_info().rss)
 sheet = open_sheet(Path(sys.argv[1]))
 mapping = propose(sheet.headers, sheet.sample()).confirm("test")
 began = time.perf_counter()
-with stage(sheet, mapping, shop="s", now=datetime(2026, 11, 2, tzinfo=UTC)) as found:
-    took, orders = time.perf_counter() - began, sum(map(len, found.orders()))
+with stage(sheet, mapping, shop="s", now=datetime(2026, 11, 2, tzinfo=UTC), progress=look) as found:
+    took = time.perf_counter() - began
+    for batch in found.orders():
+        look()
+        orders += len(batch)
     print(found.rows, found.order_count, orders, peak - start, round(found.rows / took))
-over.set()
-watching.join()
 """
 
 
