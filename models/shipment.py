@@ -1,19 +1,21 @@
 """The number by which the carrier knows a fulfilment's parcel: a new one after each waybill that was called back.
 
-It follows from what was told: `SH-1001-1`, and after its waybill was cancelled `SH-1001-1-W2`.
+It follows from what was told: `SH-1001-1`, and after its waybill was cancelled `SH-1001-1-W2`. A waybill that it
+shares with other orders is called back by `tasks/merging.py`, before anything else; one that is still there then stays.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from models.effect import SHIP_NOTICE, WAYBILL, WAYBILL_CANCEL, Effect, EffectState
+from models.effect import PARCEL_KINDS, SHIP_NOTICE, WAYBILL_CANCEL, Effect, EffectState
 
 NOT_TOLD = (EffectState.INTENDED.value, EffectState.REFUSED.value)
+_SHARES = text("SELECT EXISTS (SELECT 1 FROM parcel WHERE fulfilment_id = :id AND shared_parcel_id IS NOT NULL)")
 _HAPPENED = (EffectState.DONE.value, EffectState.SHADOW.value)
-_KINDS = (WAYBILL.name, WAYBILL_CANCEL.name, SHIP_NOTICE.name)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Shipment:
 
 def shipment_of(session: Session, fulfilment_id: int, fulfilment_no: str) -> Shipment:
     """The shipment that a fulfilment has now, or will have: its number, and what is known of it outside."""
-    statement = select(Effect).where(Effect.fulfilment_id == fulfilment_id, col(Effect.kind).in_(_KINDS))
+    statement = select(Effect).where(Effect.fulfilment_id == fulfilment_id, col(Effect.kind).in_(PARCEL_KINDS))
     told = list(session.exec(statement.execution_options(populate_existing=True)))
     answers = {
         effect.key.removeprefix("waybill-cancel-"): bool(effect.response.get("cancelled"))
@@ -42,11 +44,12 @@ def shipment_of(session: Session, fulfilment_id: int, fulfilment_no: str) -> Shi
     }
     cancelled = frozenset(number for number, gone in answers.items() if gone)
     number = fulfilment_no if not cancelled else f"{fulfilment_no}-W{len(cancelled) + 1}"
+    shares = session.connection().execute(_SHARES, {"id": fulfilment_id}).scalar_one()
     outside = {effect.key for effect in told if effect.state not in NOT_TOLD}
     return Shipment(
         number=number,
         asked_for=f"waybill-{number}" in outside,
-        kept=answers.get(number) is False,
+        kept=answers.get(number) is False or bool(shares),
         announced=any(e.kind == SHIP_NOTICE.name and e.key in outside for e in told),
         cancelled=cancelled,
     )

@@ -11,6 +11,7 @@ from integrations.carriers import NotDeliverable, Shipment
 from integrations.errors import Refused
 from models import merging, parting
 from models.allocation import made_of
+from models.change import is_asked
 from models.company import Terms
 from models.compensation import CompensationState, compensation_of
 from models.database import in_transaction, utcnow
@@ -178,6 +179,8 @@ def _why_leave(session: Session, shared: SharedParcel, me: Traveller) -> str:
     if shared.state != SharedState.OPEN.value:
         if me.fulfilment.stage != Stage.PRODUCED.value:
             return "要重新备货"
+        if is_asked(session, me.fulfilment.order_id):
+            return "客户改了订单"
         return "" if me.contact.fingerprint == shared.fingerprint else "收货地址变了"
     held = [hold.reason for hold in open_holds(session, me.fulfilment.order_id) if hold.blocking]
     return f"订单被暂停({held[0][:60]})" if held else ""
