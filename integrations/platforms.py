@@ -19,6 +19,8 @@ from integrations.channels.shelves import Shelf
 from integrations.channels.shopify import Shopify
 from integrations.channels.shopify_coupons import ShopifyCoupons
 from integrations.channels.shopify_stock import ShopifyShelf
+from integrations.channels.spreadsheet import NAME as SHEETS
+from integrations.channels.spreadsheet import Spreadsheet
 from integrations.channels.taobao import Taobao
 from integrations.channels.wechat_shop import WeChatShop
 from integrations.channels.wechat_stock import WeChatShelf
@@ -30,6 +32,7 @@ from integrations.payments.alipay import Alipay
 from integrations.payments.douyin import DouyinMoney
 from integrations.payments.shopify import ShopifyMoney
 from integrations.payments.told_by_channel import ToldByChannel
+from integrations.payments.told_by_sheet import ToldBySheet
 from integrations.payments.wechat_pay import WeChatPay
 from integrations.payments.wechat_shop import WeChatShopMoney
 from integrations.production import Production
@@ -48,7 +51,7 @@ class NotConnected(Exception):
 
 @dataclass(frozen=True)
 class Platforms:
-    """Everything outside, by family."""
+    """Everything outside, by family. `channels` are those that can be asked; `sheets` are brought by people."""
 
     channels: Mapping[str, Channel]
     shelves: Mapping[str, Shelf]
@@ -58,9 +61,12 @@ class Platforms:
     factory: Production | None
     customers: CustomerMessages | None
     staff: StaffMessages | None
+    sheets: Channel
 
     def channel(self, name: str) -> Channel:
         """The channel of this name. Raises `NotConnected`."""
+        if name == self.sheets.name:
+            return self.sheets
         if name not in self.channels:
             raise NotConnected(f"渠道 {name}")
         return self.channels[name]
@@ -108,7 +114,7 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
     paper = settings.shadow
     channels: dict[str, Channel] = {}
     shelves: dict[str, Shelf] = {}
-    keepers: dict[str, Payments] = {}
+    keepers: dict[str, Payments] = {SHEETS: ToldBySheet()}
     coupons: dict[str, CouponDesk] = {}
     if settings.shopify.shop:
         channels["shopify"] = shopify = Shopify(settings.shopify, client)
@@ -142,6 +148,7 @@ def connect(settings: Settings, client: httpx.AsyncClient) -> Platforms:
         factory=Mes(settings.mes, client) if settings.mes.url or paper else None,
         customers=AliyunSms(_messages(settings), client) if settings.aliyun_sms.access_key_id or paper else None,
         staff=WeComRobot(settings.wecom, client) if settings.wecom.robot_key.get_secret_value() else None,
+        sheets=Spreadsheet(),
     )
 
 

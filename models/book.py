@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +70,19 @@ def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Co
     return +counts
 
 
+def faults_in(order: Incoming, catalogue: Mapping[str, Product], now: datetime) -> list[Fault]:
+    """Why this order (with its corrections) may not enter the book; empty when it may."""
+    if isinstance(order, Unreadable):
+        return [Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")]
+    # platforms blank the address and the amounts of orders that are over: the end must reach us all the same
+    return [] if order.status in OVER else judge(order, catalogue, now)
+
+
+def is_over(order: IncomingOrder) -> bool:
+    """Whether an order that we never saw ended before: then it is not ours to ship."""
+    return order.status in OVER or all(line.cancelled_quantity >= line.quantity for line in order.lines)
+
+
 @dataclass
 class _Desk:
     """What is known while a page is taken in: products by SKU, orders and quarantined names among those of the page.
@@ -93,14 +106,11 @@ def _known(session: Session, names: Sequence[Name]) -> dict[Name, Order]:
 
 def _sort(session: Session, order: Incoming, desk: _Desk) -> Taken | None:
     """What becomes of one order of the page; None when it is to be entered."""
-    if isinstance(order, Unreadable):
-        return _set_aside(session, order, [Fault("unreadable", f"读不懂平台给的数据:{order.reason[:300]}")], desk)
     name, ours = name_of(order), desk.known.get(name_of(order))
-    if ours is not None and not is_news(order, ours):
+    if isinstance(order, IncomingOrder) and ours is not None and not is_news(order, ours):
         return Taken.KNOWN
-    # platforms blank the address and the amounts of orders that are over: the end must reach us all the same
-    faults = [] if order.status in OVER else judge(order, desk.catalogue, desk.now)
-    if faults:
+    faults = faults_in(order, desk.catalogue, desk.now)
+    if faults or isinstance(order, Unreadable):
         return _set_aside(session, order, faults, desk)
     if name in desk.aside:
         quarantine.resolve(session, *name, desk.now)
@@ -110,7 +120,7 @@ def _sort(session: Session, order: Incoming, desk: _Desk) -> Taken | None:
     if name in desk.entering:
         desk.later.append(order)
         return None
-    if order.status in OVER or all(line.cancelled_quantity >= line.quantity for line in order.lines):
+    if is_over(order):
         return Taken.OVER
     desk.entering[name] = order
     return None

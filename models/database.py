@@ -88,6 +88,15 @@ def transact(work: Callable[[Session], Result]) -> Result:
         raise
 
 
+def rehearse(work: Callable[[Session], Result]) -> Result:
+    """Do `work` in a transaction and take all of it back: what it would come to."""
+    with Session(engine(), expire_on_commit=False) as session:
+        try:
+            return work(session)
+        finally:
+            session.rollback()
+
+
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, thread_name_prefix="database")

@@ -15,7 +15,15 @@ from models.quality import plain
 from models.table import big, document, key, moment, reference, sealed, words
 
 #: The first letters of an order number, by channel.
-PREFIXES = {"shopify": "SH", "wechat_shop": "WX", "douyin": "DY", "taobao": "TB", "jd": "JD", "pinduoduo": "PD"}
+PREFIXES = {
+    "shopify": "SH",
+    "wechat_shop": "WX",
+    "douyin": "DY",
+    "taobao": "TB",
+    "jd": "JD",
+    "pinduoduo": "PD",
+    "spreadsheet": "XL",
+}
 
 
 class OrderUnknown(Exception):

@@ -52,6 +52,20 @@ def unseal(sealed: bytes) -> str:
         raise PrivacyKeyMissing("加密密钥(privacy_key)与数据库不符:请从备份里找回原来的设置文件。") from error
 
 
+def seal_part(data: bytes, place: bytes) -> bytes:
+    """A part of something larger, encrypted so that it can be opened at its own `place` only."""
+    nonce = os.urandom(12)
+    return nonce + AESGCM(_key()).encrypt(nonce, data, place)
+
+
+def unseal_part(sealed: bytes, place: bytes) -> bytes:
+    """The part again. Raises `PrivacyKeyMissing` when it was moved or changed, or the key is another."""
+    try:
+        return AESGCM(_key()).decrypt(sealed[:12], sealed[12:], place)
+    except (InvalidTag, ValueError) as error:
+        raise PrivacyKeyMissing("加密的文件打不开:密钥(privacy_key)不对,或文件已损坏;请重新上传。") from error
+
+
 def fingerprint(*parts: str) -> str:
     """A keyed digest by which equal values can be found without reading them (32 hex characters)."""
     return hmac.new(_key(), "\x1f".join(parts).encode(), hashlib.sha256).hexdigest()[:32]

@@ -50,15 +50,12 @@ def set_aside(
 
     Without an id of its own that we can keep, an order is known by what it says, so that none hides another.
     """
-    payload = json.dumps(raw, ensure_ascii=True, default=str)
-    name = printable(channel_order_id)
-    if not name or len(name) > 128:
-        name = f"{name[:100]}#{hashlib.sha256(f'{channel_order_id!r}{payload}'.encode()).hexdigest()[:16]}"
+    payload = payload_of(raw)
     values = {
         "channel": channel,
         "shop": shop,
-        "channel_order_id": name,
-        "faults": [{"code": fault.code, "message": printable(fault.message)} for fault in faults],
+        "channel_order_id": kept_id(channel_order_id, raw),
+        "faults": told(faults),
         "raw": seal(payload),
         "reading": reading,
         "first_at": now,
@@ -79,6 +76,24 @@ def set_aside(
             },
         )
     )
+
+
+def payload_of(raw: dict[str, Any]) -> str:
+    """The payload as it is kept (sealed): equal payloads are equal texts."""
+    return json.dumps(raw, ensure_ascii=True, default=str)
+
+
+def kept_id(channel_order_id: str, raw: dict[str, Any]) -> str:
+    """The id under which an order is set aside; made from its payload where its own cannot be kept."""
+    name = printable(channel_order_id)
+    if name and len(name) <= 128:
+        return name
+    return f"{name[:100]}#{hashlib.sha256(f'{channel_order_id!r}{payload_of(raw)}'.encode()).hexdigest()[:16]}"
+
+
+def told(faults: Sequence[Fault]) -> list[dict[str, str]]:
+    """Faults as they are kept."""
+    return [{"code": fault.code, "message": printable(fault.message)} for fault in faults]
 
 
 def resolve(session: Session, channel: str, shop: str, channel_order_id: str, now: datetime) -> None:

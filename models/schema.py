@@ -19,6 +19,7 @@ from models import (  # noqa: F401
     lane,
     notification,
     order,
+    order_sheet,
     parcel,
     pool,
     product,

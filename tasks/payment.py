@@ -44,7 +44,7 @@ async def verify_payment(claim: Claim) -> None:
 async def ask_payment(order: Order) -> PaymentRecord:
     """What the keeper of the money says now. Reading only."""
     keeper = platforms().keeper(platforms().keeper_of(order))
-    return await keeper.payment(Trade(order.channel_order_id, order.payment_ref))
+    return await keeper.payment(Trade(order.channel_order_id, order.payment_ref, order.shop))
 
 
 def _judge(session: Session, claim: Claim, record: PaymentRecord) -> str | None:

@@ -147,7 +147,7 @@ def _wish(session: Session, owed: Refund) -> RefundWish:
         )
     return RefundWish(
         refund_no=owed.refund_no,
-        trade=Trade(order.channel_order_id, order.payment_ref),
+        trade=Trade(order.channel_order_id, order.payment_ref, order.shop),
         amount_fen=owed.amount_fen,
         paid_fen=order.paid_fen,
         currency=order.currency,

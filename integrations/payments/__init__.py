@@ -34,10 +34,14 @@ class PaymentRecord:
 
 @dataclass(frozen=True)
 class Trade:
-    """One payment as its keeper knows it. `payment_ref` is our `out_trade_no` there; empty with a channel."""
+    """One payment as its keeper knows it. `payment_ref` is our `out_trade_no` there; empty with a channel.
+
+    `shop` matters to a keeper of several shops only.
+    """
 
     channel_order_id: str
     payment_ref: str = ""
+    shop: str = ""
 
 
 class RefundState(StrEnum):

@@ -23,10 +23,14 @@ _MARK = re.compile(r"\[([0-9A-Za-z_-]{1,64})\]$")
 LONGEST_REASON = 100
 
 
+def state_of(status: PlatformStatus) -> PaymentState:
+    """What a channel's status says of the money."""
+    return _STATES.get(status, PaymentState.PAID)
+
+
 def payment_in(order: IncomingOrder) -> PaymentRecord:
     """What an order as its channel tells it says about the money."""
-    state = _STATES.get(order.status, PaymentState.PAID)
-    return PaymentRecord(state, order.paid_fen, order.currency, order.paid_at)
+    return PaymentRecord(state_of(order.status), order.paid_fen, order.currency, order.paid_at)
 
 
 def check_wish(keeper: str, wish: RefundWish) -> None:
