@@ -40,8 +40,8 @@ class Terms:
         return cls(timedelta(minutes=policy.merge_within_minutes), timedelta(hours=policy.merge_wait_hours))
 
 
-def why_not_free(session: Session, one: Traveller) -> str:
-    """Why this fulfilment cannot share a parcel with anybody, in Chinese; empty when it can."""
+def why_too_late(session: Session, one: Traveller) -> str:
+    """Why nothing can be changed about the parcel of this fulfilment any more, in Chinese; empty when it can."""
     if Stage(one.fulfilment.stage).reached(Stage.SHIPPED):
         return "已经发货或了结"
     if one.order.cancel_requested_at is not None:
@@ -49,11 +49,14 @@ def why_not_free(session: Session, one: Traveller) -> str:
     made_up = compensation_of(session, one.id)
     if made_up is not None and made_up.is_open:
         return "正在补偿退款"
-    held = [hold.reason for hold in open_holds(session, one.fulfilment.order_id) if hold.blocking]
-    if held:
-        return f"被暂停({held[0][:60]})"
     told = parcel_of(session, one.id) is not None or shipment_of(session, one.id, one.number).asked_for
     return "已经有运单" if told else ""
+
+
+def why_not_free(session: Session, one: Traveller) -> str:
+    """Why this fulfilment cannot share a parcel with anybody, in Chinese; empty when it can."""
+    held = [hold.reason for hold in open_holds(session, one.fulfilment.order_id) if hold.blocking]
+    return why_too_late(session, one) or (f"被暂停({held[0][:60]})" if held else "")
 
 
 def why_not_together(one: Traveller, other: Traveller) -> str:
