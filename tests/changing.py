@@ -1,4 +1,4 @@
-"""Orders that their channel changes after they came in: edited, paid back and moved in the shop, and pulled from there.
+"""Orders that their channel changes after they came in: edited, paid back and moved in the shop, and fetched again.
 
 order = await bought_to_order(home, 2)
 await changed(home, order, lambda document: shop.edit_line(document, line_of(document, 0), 1))
@@ -15,11 +15,13 @@ from sqlmodel import select
 from integrations.sandbox import replay
 from integrations.sandbox import shopify_orders as shop
 from integrations.sandbox.baskets import Basket, BasketLine
+from models.book import Taken, take_orders
 from models.change import changes_of
-from models.database import transact, utcnow
+from models.database import in_transaction, transact, utcnow
 from models.order import Order
 from models.product import Product
 from tasks.intake import pull_channel
+from tasks.outside import platforms
 from tests.buying import PRICE
 from tests.house import House
 from tests.orders import entered, skip_to_gateway
@@ -58,7 +60,7 @@ async def bought_to_order(
 
 
 async def changed(home: House, order: Order, *changes: Change) -> None:
-    """Somebody changes the order in the shop, all of it at one moment, and the channel is pulled."""
+    """Somebody changes the order in the shop, all of it at one moment, and the shop's hint has it fetched again."""
     world = home.sandbox.world
     with world.transaction():
         document = world.get(shop.ORDER, order.channel_order_id)
@@ -67,7 +69,9 @@ async def changed(home: House, order: Order, *changes: Change) -> None:
             change(document)
         later = datetime.fromisoformat(document["updatedAt"]) + timedelta(seconds=1)
         shop.save(world, document, later)
-    await pull_channel.fn("shopify")
+    told = await platforms().channel(order.channel).order(order.channel_order_id)
+    counts = await in_transaction(lambda session: take_orders(session, [told], utcnow()))
+    assert counts == {Taken.CHANGED: 1}
 
 
 def line_of(document: Document, place: int) -> str:
