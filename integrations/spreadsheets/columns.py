@@ -14,7 +14,7 @@ from models.intake import PlatformStatus
 
 _SURE, _WEAK, _LOOKS = 0.97, 0.65, 0.6
 _PER_PLACE = 0.01
-_LEAST = 0.3
+_LEAST = 0.2
 _SAMPLES = 3
 
 
@@ -62,11 +62,10 @@ def propose(headers: Sequence[str], sample_rows: Sequence[Sequence[str]]) -> Pro
     """Guess each column by its name and its values; nothing is used before a person confirmed it."""
     columns = [[row[at].strip() if at < len(row) else "" for row in sample_rows] for at in range(len(headers))]
     named = [found for at, header in enumerate(headers) for found in _by_name(at, header, columns[at])]
-    chosen = _assigned(named)
-    seen = [found for at in range(len(headers)) if at not in chosen and (found := _by_values(at, headers, columns[at]))]
-    taken = {candidate.target for candidate in chosen.values()}
-    chosen |= _assigned([one for one in seen if one.target not in taken])
-    lost = {one.column: one for one in reversed(named) if one.column not in chosen}
+    unnamed = set(range(len(headers))) - {one.column for one in named}
+    seen = [found for at in sorted(unnamed) if (found := _by_values(at, headers[at], columns[at]))]
+    chosen = _assigned([*named, *seen])
+    lost = {one.column: one for one in reversed([*named, *seen]) if one.column not in chosen}
     guesses = tuple(
         _guess(header, chosen.get(at) or _left_over(at, header, columns[at], lost.get(at)), columns[at])
         for at, header in enumerate(headers)
@@ -99,8 +98,8 @@ def _judged(at: int, target: str, base: float, cells: Sequence[str]) -> _Candida
     return _Candidate(at, target, base * (0.3 + 0.7 * share), reason)
 
 
-def _by_values(at: int, headers: Sequence[str], cells: Sequence[str]) -> _Candidate | None:
-    if is_silent(headers[at]) or (found := looks_like(cells)) is None:
+def _by_values(at: int, header: str, cells: Sequence[str]) -> _Candidate | None:
+    if is_silent(header) or (found := looks_like(cells)) is None:
         return None
     target, words = found
     return _Candidate(at, target, _LOOKS, f"列名没有认出来,但值像{words}")

@@ -13,6 +13,7 @@ from integrations.spreadsheets.column_names import folded, is_known
 #: How far down the header may be: people put a title and a date above it.
 HEADER_WITHIN = 10
 LONGEST_TITLE = 80
+_INVISIBLE = "\ufeff\u200b\u00a0 \t\r\n\u3000"
 _VALUE = re.compile(r"[\s¥\-+(]*\d[\d\s.,:/\-+E]*[%)元]?|\d{4}年.*", re.IGNORECASE)
 
 
@@ -28,7 +29,7 @@ class Header:
 
 def find_header(raw: Sequence[Sequence[str]], at: int | None = None) -> Header:
     """The header among the first rows of a file; `at` is the row that a person says it is. Raises `SheetWrong`."""
-    rows = [[cell.strip() for cell in row] for row in raw]
+    rows = [[cell.strip(_INVISIBLE) for cell in row] for row in raw]
     if at is not None:
         if not 1 <= at <= len(rows) or not any(rows[at - 1]):
             raise SheetWrong(f"第 {at} 行没有内容,不能当表头。")

@@ -97,8 +97,9 @@ class _Reading:
         order_id = self.one("order_id") or ""
         paid_at, updated_at = self.one("paid_at"), self.one("updated_at") or self.reader.now
         status = self._status(paid_at is not None)
+        before = len(self.problems)
         placed_at = self.one("placed_at") or (updated_at if status in _OVER else None)
-        if placed_at is None and "placed_at" in self.fields and not self.problems:
+        if placed_at is None and len(self.problems) == before:
             self._lacks("placed_at")
         receiver = self._receiver()
         lines, total, freight, discount = self._lines()

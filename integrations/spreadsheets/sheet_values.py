@@ -60,7 +60,7 @@ def fen(cell: str, decimal_comma: bool = False) -> int:
         raise CellWrong("不是人民币金额:请换算成元")
     said = _CURRENCY.sub("", said).replace(" ", "")
     negative = said.startswith("-") or (said.startswith("(") and said.endswith(")"))
-    said = said.removeprefix("-").removeprefix("+").removeprefix("(").removesuffix(")").removeprefix("-")
+    said = said.removeprefix("-").removeprefix("+").removeprefix("(").removesuffix(")")
     found = (_COMMA if decimal_comma else _POINT).fullmatch(said)
     if found is None:
         raise CellWrong(_why_no_money(said, decimal_comma))

@@ -199,6 +199,19 @@ def test_every_reason_names_row_column_and_value(tmp_path: Path) -> None:
         assert f"第 2 行「{column}」是 '{value}':" in said
 
 
+def test_what_must_be_there_is_asked_for_beside_everything_else(tmp_path: Path) -> None:
+    rows = [{"下单时间": "0000-00-00 00:00:00"}, {"订单号": "B", "下单时间": "", "SKU": "", "数量": "x"}]
+
+    first, second = staged(csv_of(tmp_path / "a.csv", *rows), mapped())
+
+    assert reason(first) == "第 2 行没有填「下单时间」"
+    assert reason(second).split(";") == [
+        "第 3 行没有填「下单时间」",
+        "第 3 行没有填「SKU」",
+        "第 3 行「数量」是 'x':数量应是整数,例如 2",
+    ]
+
+
 def test_rounded_order_ids_are_set_aside_one_by_one(tmp_path: Path) -> None:
     rows = [
         {"订单号": "4.78E+18"},
