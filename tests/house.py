@@ -55,16 +55,24 @@ class House:
 
 @contextmanager
 def house(
-    server: TemporaryServer, directory: Path, *, speed: float = 100.0, overrides: Mapping[str, Any] | None = None
+    server: TemporaryServer,
+    directory: Path,
+    *,
+    speed: float = 100.0,
+    overrides: Mapping[str, Any] | None = None,
+    more_channels: bool = False,
 ) -> Iterator[House]:
-    """A furnished house on a fresh database. `overrides` are settings by section, e.g. `{"lane": {...}}`."""
+    """A furnished house on a fresh database. `overrides` are settings by section, e.g. `{"lane": {...}}`.
+
+    `more_channels`: it sells on Taobao, JD and Pinduoduo too.
+    """
     door = free_socket()
     portal_url = f"http://127.0.0.1:{door.getsockname()[1]}"
     with fresh_database(server) as url, running_sandbox(directory, portal_url=portal_url, speed=speed) as sandbox:
         # most tests are about something else than the warehouse's minutes, or the seconds that great-expectations
         # takes in each of hundreds of processes: those that are switch them on
         sections = {
-            **settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials),
+            **settings_for_sandbox(sandbox.port, portal_url, sandbox.credentials, more_channels=more_channels),
             **(overrides or {}),
             "policy": {"stock_check_minutes": 0, "judge_batches": False, **(overrides or {}).get("policy", {})},
         }

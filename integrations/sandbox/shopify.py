@@ -173,7 +173,8 @@ def _answered(world: World, operation: str, variables: dict[str, Any]) -> Respon
     plan = world.get(PLAN, "") or PLUS
     now = world.now().timestamp()
     bucket = world.get(BUCKET, "") or {"available": plan["maximum"], "at": now}
-    available = min(plan["maximum"], bucket["available"] + (now - bucket["at"]) * plan["restore"])
+    passed = max(0.0, now - bucket["at"])  # the clock may have been put back
+    available = min(plan["maximum"], bucket["available"] + passed * plan["restore"])
     requested = _requested_cost(operation, variables)
     status = {"maximumAvailable": plan["maximum"], "restoreRate": plan["restore"]}
     if requested > DEAREST_QUERY:

@@ -195,6 +195,10 @@ class World:
         """Back to normal."""
         self._db.execute("DELETE FROM fault")
 
+    def unplayed(self) -> list[str]:
+        """The kinds of faults that are still to be played, in their order."""
+        return [kind for (kind,) in self._db.execute("SELECT kind FROM fault WHERE remaining > 0 ORDER BY seq")]
+
     def fault(self, platform: str, operation: str) -> Fault | None:
         """The fault to play on this call, used up by asking."""
         row = self._db.execute(
