@@ -69,7 +69,7 @@ def _changed(payload: dict[str, Any], changes: list[tuple[tuple[Any, ...], Any]]
     changed: Any = copy.deepcopy(payload)
     for place, wrong in changes:
         if not place:
-            return wrong
+            return copy.deepcopy(wrong)
         owner = changed
         try:
             for step in place[:-1]:
@@ -77,7 +77,7 @@ def _changed(payload: dict[str, Any], changes: list[tuple[tuple[Any, ...], Any]]
             if wrong == "missing":
                 del owner[place[-1]]
             else:
-                owner[place[-1]] = wrong
+                owner[place[-1]] = copy.deepcopy(wrong)  # a second change may reach into it
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change has taken this place away
     return changed
