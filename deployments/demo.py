@@ -1,7 +1,8 @@
 """`orderloom demo`: the whole stack on sandbox platforms, with real baskets that are ordered, made and shipped.
 
-The customers are the sandbox's replay of a year of baskets. The demo does what people would: it asks for the orders
-without waiting for the quarter of an hour, and approves reviews, but for a few that it leaves for the newcomer.
+The customers are the sandbox's replay of a year of baskets; the platforms push what is new. The demo does what people
+would: it has the shops read without waiting for the quarter of an hour where something is not here yet or not proved,
+and approves reviews, but for a few that it leaves for the newcomer.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ import psutil
 from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
+from deployments.completeness import ShopProof, prove, seconds_to_book
 from deployments.demo_book import PEOPLE, RealShop, has_real_orders, make_accounts
 from deployments.demo_people import DemoPeople
+from deployments.demo_platforms import DemoPlatforms
 from deployments.language import in_english, tell
 from deployments.live import View
 from deployments.prefect_calls import PrefectCalls
 from deployments.stack import SANDBOX_SPEED, Stack
 from deployments.stop_signals import StopSignals
-from deployments.summary import Baseline, Progress, is_good, keys_twice, last_order_id, read_progress, summarise
+from deployments.summary import Baseline, Progress, is_good, last_order_id, read_progress, summarise
 from integrations.sandbox.opening import open_book
 from models.database import transact, utcnow
 from models.settings import Settings, settings
@@ -42,6 +45,8 @@ LOOK_EVERY = 1.0
 #: The warehouse of the demo looks for so many sandbox seconds, and does not find every so-manyth order's goods.
 LOOKS_FOR, MISSES = 8.0, 40
 RATE_OVER = 30.0  # seconds
+#: Seconds within which a push should have brought an order; after that somebody has the shops read.
+PUSHED_WITHIN = 12.0
 
 
 @dataclass(frozen=True)
@@ -84,19 +89,21 @@ class Demo:
         self.stopping = signals.asked
         self.first_shipped: float | None = None
         self._began = began
-        self._sandbox = httpx.Client(
-            base_url=f"http://127.0.0.1:{stack.ports['sandbox']}/control", timeout=15.0, trust_env=False
-        )
+        self._platforms = DemoPlatforms(stack.ports["sandbox"])
         self._prefect = PrefectCalls(stack.prefect_url, stack.secrets.prefect_auth)
         self._since = Baseline(0, 0, 0)
         self._placed = 0
         self._progress: Progress | None = None
+        self._shops: list[ShopProof] = []
+        self._behind_since: float | None = None
+        self._was_settled = False
+        self._ready_at = utcnow()
         self._shipped_at: deque[tuple[float, int]] = deque()
 
     def run(self) -> int:
         """The whole demo; its exit code."""
         with ExitStack() as closing:
-            closing.callback(self._sandbox.close)
+            closing.callback(self._platforms.close)
             closing.callback(self._prefect.close)
             view = closing.enter_context(View(self.console))
             view.say(
@@ -108,7 +115,8 @@ class Demo:
             patiently(self._begin)
             if not self._wait_for(view, list(self.stack.supervisor.watched)):
                 return 0
-            people = DemoPeople(self._prefect, self._is_behind, self.options.leave_reviews)
+            self._ready_at = utcnow()
+            people = DemoPeople(self._prefect, self._wants_reading, self.options.leave_reviews)
             closing.callback(people.stop)
             people.start()
             self._print_where(view)
@@ -136,8 +144,8 @@ class Demo:
 
     def _begin(self) -> None:
         """From here on orders are this demo's; the customers begin."""
-        self._since = Baseline(transact(last_order_id), self._count_placed(), self._count_twice())
-        self._sandbox.post("/warehouse", json={"seconds": LOOKS_FOR, "miss_every": MISSES}).raise_for_status()
+        self._since = Baseline(transact(last_order_id), self._count_placed(), self._platforms.count_twice())
+        self._platforms.furnish_warehouse(LOOKS_FOR, MISSES)
         self._place(self.options.orders, self.options.seconds)
 
     def _watch(self, view: View, people: DemoPeople) -> int:
@@ -147,12 +155,13 @@ class Demo:
             progress = self._look()
             if progress is not None:
                 rate, placed = self._per_second(progress.shipped), self._placed - self._since.placed
-                view.show(progress, placed, rate, self._where(), self._starting_again())
+                view.show(progress, placed, rate, self._shops, self._where(), self._starting_again())
             done = self._is_done()
             quiet_since = (quiet_since or time.monotonic()) if done else None
             settled = quiet_since is not None and time.monotonic() - quiet_since > SETTLED_FOR
             if self.options.exit and (settled or time.time() > deadline):
                 break
+            self._was_settled = self._was_settled or settled
             if settled and self.options.trickle:
                 people.keep_these()
                 if next_order is None or time.monotonic() > next_order:
@@ -164,8 +173,10 @@ class Demo:
     def _look(self) -> Progress | None:
         """Read how far things are; None while database or sandbox are away."""
         try:
-            self._placed = self._count_placed()
+            listed = self._platforms.orders()
+            self._placed = sum(there.count for there in listed.values())
             self._progress = transact(lambda session: read_progress(session, self._since))
+            self._shops = transact(lambda session: prove(session, listed))
         except (DBAPIError, httpx.HTTPError):
             return None
         if self.first_shipped is None and self._progress.shipped:
@@ -175,16 +186,26 @@ class Demo:
     def _starting_again(self) -> list[str]:
         return [name for name, one in self.stack.supervisor.watched.items() if not one.ready]
 
-    def _is_behind(self) -> bool:
-        """Whether customers have placed orders that are not in the book."""
-        known = self._progress.ingested if self._progress else 0
-        return self._placed - self._since.placed > known
+    def _wants_reading(self) -> bool:
+        """Whether a person would have the shops read now: at first, when pushes do not come, and to prove the rest."""
+        shops, now = self._shops, time.monotonic()
+        behind = any(shop.missing for shop in shops)
+        self._behind_since = (self._behind_since or now) if behind else None
+        if not all(shop.windows for shop in shops):
+            return True
+        if self._behind_since is not None:
+            return now - self._behind_since > PUSHED_WITHIN
+        return self._are_placed() and not self._was_settled and not all(shop.proven for shop in shops)
+
+    def _are_placed(self) -> bool:
+        return self._placed - self._since.placed >= self.options.orders
 
     def _is_done(self) -> bool:
         progress = self._progress
-        if progress is None or progress.ingested < self.options.orders or self._is_behind():
+        if progress is None or not self._are_placed() or any(shop.missing for shop in self._shops):
             return False
-        return progress.settled and progress.waiting.get("review", 0) <= self.options.leave_reviews
+        proven = self._was_settled or all(shop.proven for shop in self._shops)
+        return proven and progress.settled and progress.waiting.get("review", 0) <= self.options.leave_reviews
 
     def _per_second(self, shipped: int) -> float:
         """Orders shipped per second, over the last `RATE_OVER` seconds."""
@@ -200,9 +221,14 @@ class Demo:
         view.end()
         language = "en" if in_english() else "zh"
         seconds = time.time() - self._began
-        placed, twice = patiently(self._count_placed), patiently(self._count_twice)
+        placed, twice = patiently(self._count_placed), patiently(self._platforms.count_twice)
+        listed = patiently(self._platforms.orders)
+        shops = patiently(lambda: transact(lambda session: prove(session, listed)))
         summary = patiently(
-            lambda: transact(lambda session: summarise(session, self._since, placed, twice, seconds, language))
+            lambda: transact(lambda session: summarise(session, self._since, placed, twice, seconds, shops, language))
+        )
+        summary["seconds_to_book"] = patiently(
+            lambda: transact(lambda session: seconds_to_book(session, self._since.last_order_id, self._ready_at))
         )
         watched = self.stack.supervisor.watched
         summary["first_shipped_seconds"] = round(self.first_shipped, 1) if self.first_shipped else None
@@ -214,6 +240,7 @@ class Demo:
             self.options.summary.write_text(text_of_it + "\n", encoding="utf-8")
         else:
             self.console.print_json(text_of_it)
+        view.show_proof(shops)
         for order in summary["waiting_orders"]:
             view.say(f"{order['order_no']}: {order['why'] or order['reason']} → {order['what_to_do']}")
         view.say(
@@ -229,15 +256,10 @@ class Demo:
         return 0 if good or not self.options.exit else 1
 
     def _place(self, orders: int, seconds: float) -> None:
-        wanted = {"orders": orders, "seconds": seconds * SANDBOX_SPEED}
-        self._sandbox.post("/replay", json=wanted).raise_for_status()
+        self._platforms.place(orders, seconds * SANDBOX_SPEED)
 
     def _count_placed(self) -> int:
-        by_channel = self._sandbox.get("/state").raise_for_status().json()["orders"]
-        return sum(channel["placed"] for channel in by_channel.values())
-
-    def _count_twice(self) -> int:
-        return keys_twice(self._sandbox.get("/counts").raise_for_status().json())
+        return sum(there.count for there in self._platforms.orders().values())
 
     def _print_where(self, view: View) -> None:
         if not self.console.is_terminal:

@@ -20,15 +20,15 @@ SHOW_EVERY = 45.0
 
 
 class DemoPeople(threading.Thread):
-    """Reads the channels while `behind()` says that orders are missing, and approves reviews through the public resume.
+    """Has the channels read while `wanted()` says so, and approves reviews through the public resume.
 
     The newest `leave` reviews are left for the newcomer; from `keep_these()` on, those that are open then.
     """
 
-    def __init__(self, prefect: PrefectCalls, behind: Callable[[], bool], leave: int) -> None:
+    def __init__(self, prefect: PrefectCalls, wanted: Callable[[], bool], leave: int) -> None:
         super().__init__(name="demo people", daemon=True)
         self.answered: set[str] = set()
-        self._prefect, self._behind, self._leave = prefect, behind, leave
+        self._prefect, self._wanted, self._leave = prefect, wanted, leave
         self._all_in = False
         self._kept: set[str] | None = None
         self._asked: Run | None = None
@@ -58,7 +58,7 @@ class DemoPeople(threading.Thread):
             self._asked = self._prefect.read_run(self._asked.id)
             if not self._asked.ended and time.monotonic() - self._asked_at < 60.0:
                 return
-        if self._behind() and time.monotonic() - self._asked_at > ASK_EVERY:
+        if self._wanted() and time.monotonic() - self._asked_at > ASK_EVERY:
             self._asked = self._prefect.start_run(INGEST)
             self._asked_at = time.monotonic()
 

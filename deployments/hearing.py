@@ -11,6 +11,7 @@ from flows.hear_channels import hear_channels
 from models.hint import NOTIFY_CHANNEL
 from tasks.doorbell import Doorbell, first_of
 from tasks.hearing import forget_old_hints, next_hint_in
+from tasks.subscribing import keep_subscribed
 
 #: Seconds between two hearings: what comes meanwhile is heard together, in one visible run.
 GATHER = 2.0
@@ -23,13 +24,19 @@ log = logging.getLogger(__name__)
 
 
 async def keep_hearing(stop: asyncio.Event) -> None:
-    """Hear hints until `stop` is set. An error is logged, and hearing goes on: pulling misses nothing meanwhile."""
-    bell, cleaned = Doorbell(NOTIFY_CHANNEL), 0.0
+    """Hear hints until `stop` is set. An error is logged, and hearing goes on: pulling misses nothing meanwhile.
+
+    Before the first, what is pushed only when it is ordered is ordered: while we were away it may have lapsed.
+    """
+    bell, cleaned, subscribed = Doorbell(NOTIFY_CHANNEL), 0.0, False
     loop = asyncio.get_running_loop()
     try:
         while not stop.is_set():
             try:
                 await bell.listen()
+                if not subscribed:
+                    await keep_subscribed()
+                    subscribed = True
                 bell.rang.clear()
                 due = await next_hint_in()
                 if due is not None and due <= 0:

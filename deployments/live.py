@@ -12,10 +12,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from deployments.completeness import ShopProof, proof_table
 from deployments.language import in_english, tell
 from deployments.summary import Progress
 from deployments.supervisor import Watched
-from models.wording import CHANNEL_WORDS, STAGE_WORDS, WAITING_WORDS, say
+from models.wording import STAGE_WORDS, WAITING_WORDS, say
 
 #: Seconds between two plain lines when nothing but numbers changed.
 PLAIN_EVERY = 5.0
@@ -38,6 +39,10 @@ class View:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.end()
+
+    def show_proof(self, shops: Sequence[ShopProof]) -> None:
+        """Whether every order is here, for good: below everything else."""
+        self.console.print(proof_table(shops))
 
     def end(self) -> None:
         """Leave the last picture on the screen; what is printed afterwards comes below it."""
@@ -63,14 +68,16 @@ class View:
         progress: Progress,
         placed: int,
         per_second: float,
+        shops: Sequence[ShopProof],
         where: Sequence[tuple[str, str]],
         starting_again: Sequence[str] = (),
     ) -> None:
-        """How far the orders are, where to look, and which services are being started again."""
+        """How far the orders are, whether all are here, where to look, and which services are being started again."""
         again = tell("正在重新启动:", "starting again: ") + ", ".join(starting_again) if starting_again else ""
         if self._live:
             table = orders_table(progress, placed, per_second)
-            self._live.update(Group(table, Text(again, style="yellow"), where_to_look(where)))
+            again_line = Text(again, style="yellow")
+            self._live.update(Group(table, Text(), proof_table(shops), again_line, where_to_look(where)))
             return
         if again and again not in self._said:
             self._said.add(again)
@@ -108,17 +115,14 @@ def orders_table(progress: Progress, placed: int, per_second: float) -> Renderab
     table.add_column("", justify="right")
     table.add_column(tell("未发货的在等", "not shipped, waiting for"))
     table.add_column("", justify="right")
-    table.add_column(tell("渠道", "channel"))
-    table.add_column("", justify="right")
     stages = [(say(STAGE_WORDS, name, lang), str(count)) for name, count in progress.by_stage.items()]
     moving = tell("(处理中)", "(moving)")
     waits = [
         (moving if name == "moving" else say(WAITING_WORDS, name, lang), str(count))
         for name, count in sorted(progress.waiting.items())
     ]
-    channels = [(say(CHANNEL_WORDS, name, lang), str(count)) for name, count in sorted(progress.by_channel.items())]
-    for number in range(max(len(stages), len(waits), len(channels), 3)):
-        row = [column[number] if number < len(column) else ("", "") for column in (stages, waits, channels)]
+    for number in range(max(len(stages), len(waits), 3)):
+        row = [column[number] if number < len(column) else ("", "") for column in (stages, waits)]
         table.add_row(*(text for pair in row for text in pair))
     return table
 

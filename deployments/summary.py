@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from deployments.completeness import ShopProof, as_document
 from models.explain import wait_of
 from models.fulfilment import Stage, WaitingOn
 
@@ -143,6 +144,7 @@ def summarise(
     placed: int,
     twice: int,
     seconds: float,
+    shops: Sequence[ShopProof],
     language: str = "zh",
 ) -> dict[str, Any]:
     """The summary as JSON. `twice` is what the sandbox counts now; `seconds` since the demo began."""
@@ -165,6 +167,7 @@ def summarise(
         "notified": progress.notified,
         "paid_back": progress.ended,
         "duplicates": twice - since.twice + int(doubled),
+        "completeness": as_document(shops),
         "seconds": round(seconds, 1),
         "orders_per_second": _rate(progress.shipped, span.first, span.last),
     }
@@ -197,12 +200,17 @@ def _rate(shipped: int, first: datetime | None, last: datetime | None) -> float:
 
 
 def is_good(summary: Mapping[str, Any], orders: int) -> bool:
-    """Whether a demo of so many orders did what it promises: all in, nothing twice, few wait and each for a reason."""
+    """Whether a demo of so many orders did what it promises.
+
+    All are in and the platforms' own lists prove it, nothing happened twice, few wait and each for a reason.
+    """
     wait = summary["waiting_orders"]
+    proven = all(shop["proven"] for shop in summary["completeness"].values())
     named = all(order["reason"] in {reason.value for reason in FOR_SOMEBODY} for order in wait)
     done = min(summary["shipped"], summary["notified"])
     return (
         summary["ingested"] >= orders
+        and proven
         and summary["duplicates"] == 0
         and len(wait) <= MAY_WAIT
         and named

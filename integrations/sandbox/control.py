@@ -16,7 +16,7 @@ from integrations.sandbox import warehouse
 from integrations.sandbox.baskets import FLAWS
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.replay import SHOPS, replay
-from integrations.sandbox.standing import standing
+from integrations.sandbox.standing import listed, standing
 from integrations.sandbox.world import World
 
 
@@ -73,6 +73,9 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
     async def state(request: Request) -> Response:
         return JSONResponse(standing(world, credentials))
 
+    async def list_orders(request: Request) -> Response:
+        return JSONResponse(listed(world))
+
     async def set_warehouse(request: Request) -> Response:
         wanted: dict[str, Any] = await request.json()
         seconds = float(wanted.get("seconds", warehouse.LOOK_SECONDS))
@@ -95,6 +98,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
         Route("/replay", place, methods=["POST"]),
         Route("/place_bad", place_bad, methods=["POST"]),
         Route("/state", state),
+        Route("/orders", list_orders),
         Route("/speed", set_speed, methods=["POST"]),
         Route("/warehouse", set_warehouse, methods=["POST"]),
     ]

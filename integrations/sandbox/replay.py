@@ -83,7 +83,7 @@ def place(
     wanted = spoiled(sound, flaw) if flaw else sound
     number = _next_numbers(world, 1) if number is None else number
     document = shop.written(wanted, number, at, paid=paid)
-    order_id = _id_of(document)
+    order_id = id_of(document)
     if world.get(shop.ORDER, order_id) is None:
         shop.save(world, document, at)
         shelves.sold(world, channel, order_id, [(line.sku, line.quantity) for line in wanted.lines])
@@ -224,6 +224,6 @@ def _known(world: World, channel: str, order_id: str) -> tuple[Shop, dict[str, A
     return shop, document
 
 
-def _id_of(document: dict[str, Any]) -> str:
-    """Each platform has its own name for it."""
+def id_of(document: dict[str, Any]) -> str:
+    """An order's id; each platform has its own name for it."""
     return str(next(document[name] for name in ("order_id", "orderId", "order_sn", "tid", "id") if name in document))

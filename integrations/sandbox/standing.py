@@ -7,6 +7,7 @@ from typing import Any
 
 from integrations.sandbox import aliyun_sms, douyin_orders, mes, sf_express, shopify_orders, wechat_shop_orders
 from integrations.sandbox.credentials import Credentials
+from integrations.sandbox.replay import id_of
 from integrations.sandbox.world import World
 
 #: Per channel: the kind of its orders, and what the platform itself says of one: paid, cancelled, wholly shipped.
@@ -50,6 +51,16 @@ def standing(world: World, credentials: Credentials) -> dict[str, Any]:
         "waybills": world.size(sf_express.WAYBILL),
         "work_orders": world.size(mes.WORK_ORDER),
     }
+
+
+def listed(world: World) -> dict[str, dict[str, list[str]]]:
+    """Ids of every order per channel, those that ended there apart. Reads every order: ask once a second at most."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for channel, (kind, read) in CHANNELS.items():
+        found[channel] = {"open": [], "over": []}
+        for order in world.window(kind):
+            found[channel]["over" if read(order)[1] else "open"].append(id_of(order))
+    return found
 
 
 def _orders(world: World, channel: str) -> dict[str, int]:
