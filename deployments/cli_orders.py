@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -62,14 +61,21 @@ def _run_for(order: str, deployment: str, parameters: Mapping[str, Any], config:
 
     with order_book(config):
         order_no = _number_of(order)
-    with _prefect(config) as calls:
-        run = calls.start_run(deployment, {"order_no": order_no, **parameters})
+    run_and_wait(deployment, {"order_no": order_no, **parameters}, config, f"{order_no}: ")
+
+
+def run_and_wait(deployment: str, parameters: Mapping[str, Any], config: Any, about: str = "") -> None:
+    """Start a run of a deployment, wait for it, say how it ended; exit code 1 unless it completed."""
+    from deployments.prefect_calls import calls_of
+
+    with calls_of(config) as calls:
+        run = calls.start_run(deployment, parameters)
         typer.echo(tell(f"已开始:{calls.url}/runs/flow-run/{run.id}", f"started: {calls.url}/runs/flow-run/{run.id}"))
         run = calls.wait_for(run, WAIT_SECONDS)
     if not run.ended:
         typer.echo(tell("还在排队或运行,请在 Prefect 界面看结果。", "Still queued or running: see the Prefect UI."))
         raise typer.Exit(1)
-    typer.echo(f"{order_no}: {run.state_name}{' · ' + run.message if run.message else ''}")
+    typer.echo(f"{about}{run.state_name}{' · ' + run.message if run.message else ''}")
     raise typer.Exit(0 if run.state == "COMPLETED" else 1)
 
 
@@ -84,19 +90,3 @@ def _number_of(order: str) -> str:
     if len(numbers) != 1:
         raise OrderUnknown(order)
     return str(numbers.pop())
-
-
-@contextmanager
-def _prefect(config: Any) -> Iterator[Any]:
-    from deployments.kept_secrets import KeptSecrets
-    from deployments.prefect_calls import PrefectAway, PrefectCalls
-    from deployments.stack_record import StackRecord
-
-    record, secrets = StackRecord.load(config.state_dir), KeptSecrets.load(config.state_dir)
-    if record is None or secrets is None:
-        raise PrefectAway(f"http://127.0.0.1:{config.ports.prefect}", tell("从未启动", "never started"))
-    calls = PrefectCalls(f"http://127.0.0.1:{record.ports['prefect']}", secrets.prefect_auth)
-    try:
-        yield calls
-    finally:
-        calls.close()

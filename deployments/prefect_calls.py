@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+from deployments.kept_secrets import KeptSecrets
+from deployments.language import tell
+from deployments.stack_record import StackRecord
+from models.settings import Settings
 
 FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
@@ -72,6 +78,12 @@ class PrefectCalls:
             run = self.read_run(run.id)
         return run
 
+    def progress_of(self, run_id: str) -> float | None:
+        """How far a run says that it is, in percent, by its progress artifact; None before it says so."""
+        wanted = {"flow_run_id": {"any_": [run_id]}, "type": {"any_": ["progress"]}}
+        found = self._call("POST", "/artifacts/filter", {"artifacts": wanted, "limit": 1})
+        return float(found[0]["data"]) if found else None
+
     def suspended_runs(self, tag: str) -> list[Run]:
         """The suspended runs that carry this tag, oldest first (at most 200)."""
         wanted = {"tags": {"all_": [tag]}, "state": {"type": {"any_": ["PAUSED"]}}}
@@ -91,6 +103,19 @@ class PrefectCalls:
             raise PrefectAway(self.url, f"HTTP {error.response.status_code} {error.response.text[:200]}") from error
         except (httpx.TransportError, ValueError) as error:
             raise PrefectAway(self.url, type(error).__name__) from error
+
+
+@contextmanager
+def calls_of(config: Settings) -> Iterator[PrefectCalls]:
+    """The Prefect server of the stack of these settings. Raises `PrefectAway` when it was never started."""
+    record, secrets = StackRecord.load(config.state_dir), KeptSecrets.load(config.state_dir)
+    if record is None or secrets is None:
+        raise PrefectAway(f"http://127.0.0.1:{config.ports.prefect}", tell("从未启动", "never started"))
+    calls = PrefectCalls(f"http://127.0.0.1:{record.ports['prefect']}", secrets.prefect_auth)
+    try:
+        yield calls
+    finally:
+        calls.close()
 
 
 def _run(raw: Mapping[str, Any]) -> Run:

@@ -132,6 +132,30 @@ def standings(session: Session, connected: Sequence[ShopName], now: datetime) ->
     ]
 
 
+@dataclass(frozen=True)
+class Backfilled:
+    """What reading a stretch of a channel again came to, over all its slices."""
+
+    channel: str
+    slices: int
+    told: int
+    held: int
+    missing: int
+    failed: int
+
+
+_BACKFILLED = text("""
+SELECT channel, count(*) AS slices, COALESCE(sum(told), 0) AS told, COALESCE(sum(held), 0) AS held,
+  COALESCE(sum(missing_count), 0) AS missing, count(*) FILTER (WHERE state = 'failed') AS failed
+FROM pull_window WHERE why = 'backfill' AND begun_at >= :begun AND since >= :since GROUP BY channel ORDER BY channel
+""")
+
+
+def backfilled(session: Session, since: datetime, begun: datetime) -> list[Backfilled]:
+    """What backfills begun at or after `begun` have read of the time from `since` on, channel by channel."""
+    return [Backfilled(*row) for row in _rows(session, _BACKFILLED, since=since, begun=begun)]
+
+
 def _last(session: Session, channel: str, shop: str) -> PullWindow | None:
     statement = (
         select(PullWindow)

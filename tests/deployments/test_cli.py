@@ -41,7 +41,7 @@ def test_help_is_there_at_once_and_imports_nothing_heavy() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert said.stderr.strip() == "[]"
-    for command in ("up", "down", "demo", "status", "doctor", "check", "explain", "rerun", "backup", "reset", "logs"):
+    for command in ("up", "down", "demo", "status", "check", "explain", "rerun", "channels", "quarantine", "backup"):
         assert f"\n  {command} " in said.stdout
     assert "退出码" in said.stdout
 
