@@ -78,8 +78,11 @@ def _assert_part_shipped_once(
     assert Counter(row.kind for row in told_of)[EventKind.RELEASED] == bool(works)
 
 
-def assert_cancelled_before_it_left(home: House, order: Order) -> None:
-    """The order has ended without a parcel: what was out is called back, and nothing of it is promised any more."""
+def assert_cancelled_before_it_left(home: House, order: Order, *, made: bool = False) -> None:
+    """The order has ended without a parcel: what was out is called back, and nothing of it is promised any more.
+
+    `made`: it had been made already, and what it was made of is off the shelf.
+    """
     fulfilment = fulfilment_of(order)
     assert fulfilment.stage == Stage.CANCELLED.value, f"{fulfilment.waiting_on} {fulfilment.waiting_why}"
     number = f"{order.order_no}-{fulfilment.number}"
@@ -89,7 +92,8 @@ def assert_cancelled_before_it_left(home: House, order: Order) -> None:
     happened = events(order)
     assert happened[EventKind.CANCELLED] == 1
     assert happened[EventKind.SHIPPED] == 0
-    assert balance(order) == {}
+    assert {reserved for _, reserved in balance(order).values()} <= {0}
+    assert {on_hand < 0 for on_hand, _ in balance(order).values()} == ({True} if made else set())
     assert_paid_back_once(home, order, by_us=order.platform_status not in ("cancelled", "refunded"))
     assert_nothing_twice(home)
 

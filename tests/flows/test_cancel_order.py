@@ -114,7 +114,7 @@ async def test_when_it_was_made_already_a_person_takes_care_of_the_goods(
     assert (await cancel_order(order.order_no, **WHO, return_state=True)).name in CANCELS
     await ended(order)
     # then the factory's no is on somebody's list
-    assert_cancelled_before_it_left(home, order)
+    assert_cancelled_before_it_left(home, order, made=True)
     assert await holds(order) == ["made_already"]
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from sqlalchemy import text
 from sqlmodel import Session, select
 
 from models.allocation import Terms, allocate, made_of
@@ -84,6 +85,18 @@ class ChangeLane:
             for claim in claim_order(self.session, self.order.id or 0, "test-lane", 120, self.now):
                 self._changes(claim)
                 self.park(claim)
+
+    def claim(self) -> Claim:
+        """A claim on the order's only unfinished part, whoever holds it."""
+        self.session.connection().execute(text("UPDATE fulfilment SET claimed_by = NULL, claim_until = NULL"))
+        (claim,) = claim_order(self.session, self.order.id or 0, "test-lane", 120, self.now)
+        return claim
+
+    def call_back_once(self, claim: Claim) -> None:
+        """Call back what is to be called back first, and no further."""
+        due = revise(self.session, claim, self.now)
+        assert due is not None
+        self._call_back(claim, due)
 
     def _carry_part(self, claim: Claim, until: Stage, factory_works: bool) -> bool:
         moved = self._changes(claim)
