@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import Index, UniqueConstraint, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, SQLModel
 
 from models.table import key, moment, sealed, words
@@ -78,32 +77,40 @@ class Errand:
     hints: tuple[int, ...]
 
 
+_KEEP = text("""
+WITH fresh AS (
+  INSERT INTO hint (channel, shop, delivery_id, event_id, topic, channel_order_id, received_at, body, state, outcome,
+    attempts, ready_at)
+  SELECT :channel, :shop, delivery_id, event_id, topic, channel_order_id, :now, :body,
+    CASE channel_order_id WHEN '' THEN 'heard' ELSE 'kept' END,
+    CASE channel_order_id WHEN '' THEN 'names no order' ELSE '' END, 0, :now
+  FROM unnest(CAST(:delivery_ids AS text[]), CAST(:event_ids AS text[]), CAST(:topics AS text[]),
+    CAST(:order_ids AS text[])) AS pushed (delivery_id, event_id, topic, channel_order_id)
+  ON CONFLICT ON CONSTRAINT one_hint_per_delivery DO NOTHING
+  RETURNING id)
+SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify(:bell, '') END FROM fresh
+""")
+
+
 def keep(session: Session, channel: str, shop: str, pushed: Sequence[Pushed], body: bytes, now: datetime) -> int:
-    """Keep what was pushed in one body (sealed already); how many of it are new. A repeat is none."""
-    rows = [
-        {
-            "channel": channel,
-            "shop": shop,
-            "delivery_id": push.delivery_id,
-            "event_id": push.event_id,
-            "topic": push.topic,
-            "channel_order_id": push.channel_order_id,
-            "received_at": now,
-            "body": body,
-            "state": HintState.KEPT.value if push.channel_order_id else HintState.HEARD.value,
-            "outcome": "" if push.channel_order_id else "names no order",
-            "attempts": 0,
-            "ready_at": now,
-        }
-        for push in pushed
-    ]
-    if not rows:
+    """Keep what was pushed in one body (sealed already), and ring; how many of it are new. A repeat is none.
+
+    One statement: a platform waits for it.
+    """
+    if not pushed:
         return 0
-    statement = insert(Hint).values(rows).on_conflict_do_nothing(constraint="one_hint_per_delivery")
-    new = session.connection().execute(statement).rowcount
-    if new:
-        session.connection().execute(text("SELECT pg_notify(:channel, '')"), {"channel": NOTIFY_CHANNEL})
-    return new
+    values = {
+        "channel": channel,
+        "shop": shop,
+        "delivery_ids": [push.delivery_id for push in pushed],
+        "event_ids": [push.event_id for push in pushed],
+        "topics": [push.topic for push in pushed],
+        "order_ids": [push.channel_order_id for push in pushed],
+        "body": body,
+        "now": now,
+        "bell": NOTIFY_CHANNEL,
+    }
+    return int(session.connection().execute(_KEEP, values).scalar_one())
 
 
 _CLAIM = text("""

@@ -49,12 +49,19 @@ class Stage:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *module: str, extra: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start `python -m module` as a part called `name`; its output goes to a log in the state directory."""
+        """Start `python -m module` as a part called `name`; its output goes to a log in the state directory.
+
+        In a session of its own, as the supervisor starts it: Linux shares the cores out between sessions first.
+        """
         log = open(Path(self.environment["ORDERLOOM_STATE_DIR"]) / f"{name}.log", "ab")  # noqa: SIM115
         command = [sys.executable, "-m", *module]
         with log:
             self.processes[name] = subprocess.Popen(
-                command, env={**os.environ, **self.environment, **(extra or {})}, stdout=log, stderr=log
+                command,
+                env={**os.environ, **self.environment, **(extra or {})},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         return self.processes[name]
 
