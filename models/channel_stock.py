@@ -90,19 +90,20 @@ def want(session: Session, channel: str, shop: str, wanted: Mapping[str, int]) -
 def to_look_at(session: Session, channel: str, shop: str, skus: Iterable[str], most: int) -> list[str]:
     """Which of these SKUs to ask the channel for now, `most` at once.
 
-    First those that we believe to differ, have never seen, or could not change; then, in turns, the longest unseen:
-    the seller may have changed a number by hand, or listed a SKU that was not there.
+    First those that we know to differ or could not change, then those that we have never seen; then, in turns, the
+    longest unseen: the seller may have changed a number by hand, or listed a SKU that was not there.
     """
     among = set(skus)
     rows = [row for row in of_channel(session, channel, shop) if row.sku in among]
-    rows.sort(key=lambda row: (not _due(row), row.seen_at or _NEVER, row.sku))
+    rows.sort(key=lambda row: (_turn(row), row.seen_at or _NEVER, row.sku))
     return [row.sku for row in rows[:most]]
 
 
-def _due(row: ChannelStock) -> bool:
-    if row.seen is None:
-        return row.seen_at is None or row.error != ""
-    return row.error != "" or differs(row.seen, row.wanted)
+def _turn(row: ChannelStock) -> int:
+    """0: known to differ, or could not be changed; 1: never seen; 2: as it should be when it was last seen."""
+    if row.error or (row.seen is not None and differs(row.seen, row.wanted)):
+        return 0
+    return 1 if row.seen_at is None else 2
 
 
 def note_seen(session: Session, channel: str, shop: str, seen: Mapping[str, int | None], now: datetime) -> None:

@@ -20,6 +20,7 @@ from models.paid_elsewhere import keep_in_mind
 from models.platform_refund import dropped_by_platform, make_room, may_have_been_told
 from models.product import Product
 from models.revision import revise_without_lane
+from models.shadow import shipped_by_people
 from models.shipment import NOT_TOLD
 from models.timeline import EventKind, note
 from models.wanted import standings, taken_away_fen
@@ -219,6 +220,8 @@ def _told(line: OrderLine | IncomingLine) -> tuple[str, str, int, int, int, int]
 
 def _shipped_there(session: Session, order_id: int, actor: str, now: datetime) -> None:
     """The channel says shipped. If that was not us, somebody else sends it: no second parcel before a person looked."""
+    if shipped_by_people(session, order_id, now):
+        return
     shipped = any(Stage(f.stage).reached(Stage.SHIPPED) for f in fulfilments_of(session, order_id))
     announced = any(e.kind == SHIP_NOTICE.name and e.state not in NOT_TOLD for e in effects_of(session, order_id))
     if shipped or announced:
