@@ -263,13 +263,16 @@ def _sentence(error: Exception) -> str | None:
 SAY_IT_THEMSELVES = frozenset(
     {
         "CatalogueWrong",
+        "CompanyBusy",
         "CountBusy",
         "DatabaseMissing",
         "LedgerBroken",
+        "MergeRefused",
         "NotThere",
         "OrderUnknown",
         "PrivacyKeyMissing",
         "SheetWrong",
+        "SplitRefused",
         "StockRefused",
     }
 )

@@ -1,4 +1,4 @@
-"""`orderloom explain | rerun | cancel`: about orders."""
+"""`orderloom explain | rerun | cancel` and `orderloom orders …`: about orders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli import Lang, StateDir, prepare
+from deployments.cli import Lang, StateDir, Who, prepare, who_am_i
 from deployments.language import tell
 
 app = typer.Typer()
+parcels = typer.Typer(no_args_is_help=True, help=tell("拆分订单、合并发货。", "Split orders, and merge them."))
+app.add_typer(parcels, name="orders")
 
 OrderNo = Annotated[str, typer.Argument(help=tell("订单号,或渠道后台的订单号", "our number, or the channel's"))]
 #: Seconds that a command waits for its run.
@@ -53,6 +55,121 @@ def cancel(
     lang: Lang = None,
 ) -> None:
     _run_for(order, "cancel-order/manual", {"reason": reason, "who": who}, prepare(state_dir, lang))
+
+
+Part = Annotated[str, typer.Argument(help=tell("订单号,或其中一件如 SH-1001-2", "an order, or a part: SH-1001-2"))]
+Parts = Annotated[list[str], typer.Argument(help=tell("订单号,或其中一件如 SH-1001-2", "orders, or parts: SH-1001-2"))]
+
+
+@parcels.command(
+    help=tell(
+        "把几件商品拆出来单独发:`--take CAN-400=2`(SKU 或行号)。",
+        "Send some pieces by themselves: `--take CAN-400=2` (a SKU or a line number).",
+    )
+)
+def split(
+    order: OrderNo,
+    take: Annotated[list[str], typer.Option(help=tell("SKU 或行号=件数,可重复", "SKU or line=pieces, repeatable"))],
+    part: Annotated[int | None, typer.Option(help=tell("从第几件拆", "of which part"))] = None,
+    who: Who = None,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from models.database import utcnow
+    from models.order import find_order, lines_of
+    from models.splitting import split_off
+
+    def work(session: Any) -> str:
+        known = find_order(session, _number_of(order))
+        pieces = _pieces(take, lines_of(session, known.id or 0))
+        new = split_off(session, known, pieces, who_am_i(who), utcnow(), number=part)
+        number = f"{known.order_no}-{new.number}"
+        return tell(f"已拆出 {number},单独发出。", f"{number} is split off and goes by itself.")
+
+    _do(work, prepare(state_dir, lang))
+
+
+@parcels.command(help=tell("把拆开的几件合并回一件:orders join SH-1001 1 2。", "Put parts together: join SH-1001 1 2."))
+def join(
+    order: OrderNo,
+    numbers: Annotated[list[int], typer.Argument(help=tell("第几件", "their numbers"))],
+    who: Who = None,
+    state_dir: StateDir = None,
+    lang: Lang = None,
+) -> None:
+    from models.database import utcnow
+    from models.joining import join as put_back
+    from models.order import find_order
+
+    config = prepare(state_dir, lang)
+
+    def work(session: Any) -> str:
+        known = find_order(session, _number_of(order))
+        minutes = config.policy.stock_check_minutes
+        whole = put_back(session, known, numbers, who_am_i(who), utcnow(), check_minutes=minutes)
+        number = f"{known.order_no}-{whole.number}"
+        return tell(f"已合并回 {number},一起发出。", f"put back into {number}, which goes as one.")
+
+    _do(work, config)
+
+
+@parcels.command(help=tell("同一客户的几个订单装在一个包裹里发。", "Have orders of one customer travel in one parcel."))
+def merge(orders: Parts, who: Who = None, state_dir: StateDir = None, lang: Lang = None) -> None:
+    from models.database import utcnow
+    from models.merge_desk import fulfilments_named
+    from models.merge_desk import merge as merge_them
+
+    def work(session: Any) -> str:
+        ids = [one.id for name in orders for one in fulfilments_named(session, name)]
+        return merge_them(session, ids, who_am_i(who), utcnow())
+
+    _do(work, prepare(state_dir, lang))
+
+
+@parcels.command(
+    help=tell("取消合并:单独发;已有运单的先撤回。", "Go alone again; a shared waybill is called back first.")
+)
+def unmerge(order: Part, who: Who = None, state_dir: StateDir = None, lang: Lang = None) -> None:
+    from models.database import utcnow
+    from models.merge_desk import MergeRefused, fulfilments_named
+    from models.merge_desk import unmerge as part_them
+
+    def work(session: Any) -> str:
+        named = fulfilments_named(session, order)
+        concerned = [one for one in named if one.member is not None]
+        if not concerned:
+            raise MergeRefused(f"{order} 没有和别的订单合并发货,没有任何改变。")
+        return "\n".join(part_them(session, one.id, who_am_i(who), utcnow()) for one in concerned)
+
+    _do(work, prepare(state_dir, lang))
+
+
+def _do(work: Callable[[Any], str], config: Any) -> None:
+    """One rule in one transaction; its sentence. What is refused ends with the rule's own sentence and code 1."""
+    from deployments.book_access import order_book
+    from models.database import transact
+
+    with order_book(config):
+        typer.echo(transact(work))
+
+
+def _pieces(take: list[str], lines: list[Any]) -> dict[int, int]:
+    """Order line id → pieces, of words like `CAN-400=2` (its only line) or `1=2` (line 1)."""
+    pieces: dict[int, int] = {}
+    for said in take:
+        name, _, count = said.rpartition("=")
+        named = [line for line in lines if line.sku == name.strip()]
+        named = named or [line for line in lines if str(line.line_no) == name.strip()]
+        if len(named) != 1 or not count.strip().isdecimal():
+            known = "、".join(f"{line.line_no} {line.sku}" for line in lines)
+            raise typer.BadParameter(
+                tell(
+                    f"--take {said}:写成 SKU=件数或行号=件数;这个订单的行:{known}",
+                    f"--take {said}: write SKU=pieces or line=pieces; its lines: {known}",
+                )
+            )
+        pieces[named[0].id] = int(count)
+    return pieces
 
 
 def _run_for(order: str, deployment: str, parameters: Mapping[str, Any], config: Any) -> None:

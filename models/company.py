@@ -66,7 +66,7 @@ def why_not_together(one: Traveller, other: Traveller) -> str:
     and what is under it cannot be compared: then the district has to do, until the waybill.
     """
     if one.fulfilment.order_id == other.fulfilment.order_id:
-        return "是同一个订单的两件"
+        return "是同一个订单的两件(放在一起请用「合并回」)"
     if not _is_same_place(one.contact, other.contact):
         return "收货地址或电话不同"
     seller = (other.order.channel, other.order.shop, other.order.buyer)

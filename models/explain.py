@@ -35,6 +35,7 @@ from models.privacy import unseal
 from models.quality import plain
 from models.quarantine import Quarantined, waiting_list
 from models.review import ReviewCase
+from models.shared_parcel import effects_shared_with
 from models.timeline import OrderEvent, timeline
 from models.window import PullMark
 from models.wording import STAGE_WORDS, local, yuan
@@ -135,7 +136,7 @@ def _order(session: Session, order: Order, now: datetime, tell: Tell) -> list[st
     for part in parts:
         assert part.id is not None
         told += outside_lines(session, part.id, tell)
-    effects = effects_of(session, order.id)
+    effects = [*effects_of(session, order.id), *effects_shared_with(session, order.id)]
     return told + [effect_line(effect, now, tell) for effect in effects if effect.state != EffectState.DONE]
 
 

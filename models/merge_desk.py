@@ -110,11 +110,12 @@ def fulfilments_named(session: Session, name: str) -> list[Traveller]:
     number = 0
     try:
         order = find_order(session, name)
-    except OrderUnknown:
+    except OrderUnknown as unknown:
         order_no, _, last = name.strip().rpartition("-")
-        if not last.isdecimal():
-            raise
-        order, number = find_order(session, order_no), int(last)
+        try:
+            order, number = find_order(session, order_no), int(last)
+        except (OrderUnknown, ValueError):
+            raise unknown from None
     assert order.id is not None
     parts = [
         part.id

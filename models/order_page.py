@@ -18,6 +18,7 @@ from models.parcel import Parcel
 from models.production import WorkOrder
 from models.reservation import Reservation
 from models.review import ReviewCase
+from models.shared_parcel import effects_shared_with
 from models.timeline import timeline
 
 #: The answers of a pet profile that staff see; anything else a customer wrote beside them is not shown.
@@ -201,7 +202,9 @@ def order_page(session: Session, order_no: str) -> OrderPage:
         notifications=_of_order(session, Notification, order.id),
         effects=tuple(
             EffectView(e.kind, e.key, e.state, e.attempts, e.intended_at, e.settled_at)
-            for e in effects_of(session, order.id)
+            for e in sorted(
+                [*effects_of(session, order.id), *effects_shared_with(session, order.id)], key=lambda e: e.id or 0
+            )
         ),
         events=tuple(
             EventView(e.at, e.actor, e.kind, e.detail, numbers.get(e.fulfilment_id))

@@ -24,6 +24,7 @@ STAGES = {
 ACTIONS = {
     "decide": "决定审核",
     "cancel": "取消订单",
+    "arrange": "拆分订单、合并回,合并发货、取消合并",
     "release": "解除暂停",
     "wake": "现在再看一次",
     "stock": "登记到货、调整、调拨和盘点库存",

@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from integrations.portal import labels
 from integrations.portal.order_money import code_shown, coupon_words, money_of
+from integrations.portal.order_parts import parts_of
 from integrations.portal.people import Visit, page
 from integrations.portal.review_pages import VERDICTS, run_link
 from models import explain_words
@@ -37,6 +38,7 @@ def order(visit: Visit, session: Session) -> Response:
     if shown.order_no != asked:
         return RedirectResponse(path_of(shown.order_no), 303)
     now = told.lines.index(NOW) + 1 if NOW in told.lines else 0
+    known = find_order(session, shown.order_no)
     unfinished = any(not Stage(part.stage).final for part in shown.fulfilments)
     values = {
         "order": shown,
@@ -51,7 +53,8 @@ def order(visit: Visit, session: Session) -> Response:
         "base": path_of(shown.order_no),
         "run_link": run_link,
         "verdicts": VERDICTS,
-        "money": money_of(session, find_order(session, shown.order_no)),
+        "money": money_of(session, known),
+        "parts": parts_of(session, known, shown.events),
         "causes": CAUSE_WORDS,
         "steps": STEP_WORDS,
         "code_shown": code_shown,

@@ -30,6 +30,7 @@ LONGEST_SENTENCE = 300
 MAY = {
     "decide": frozenset({"nutritionist", "admin"}),
     "cancel": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
+    "arrange": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "release": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "wake": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "nutritionist", "admin"}),
     "stock": frozenset({"warehouse_supervisor", "admin"}),
