@@ -106,11 +106,11 @@ def test_kills_while_calling_back_call_back_once(home: House, workers: KillWorke
 def test_killed_again_and_again_after_any_transaction_it_still_arrives(home: House, workers: KillWorkers) -> None:
     # given three orders, and workers that each die after one of their first transactions
     ids = _one_on_each_channel(home)
-    # (a life of fewer than eight is all looking and no doing: it would never end)
+    # (a life of fewer than a dozen is all looking and no doing: it would never end)
     kills, status, chance = 0, KILLED, random.Random(20261122)
     while status == KILLED and kills < MOST_KILLS:
         missing = len(entered(ids)) < len(ids)
-        status = workers.run(home.environment, kill_at=f"committed#{chance.randint(8, 24)}", pull=missing)
+        status = workers.run(home.environment, kill_at=f"committed#{chance.randint(12, 32)}", pull=missing)
         kills += status == KILLED
         let_time_pass()
     # then the orders got through all the same, and everybody was told once
