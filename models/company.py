@@ -16,7 +16,7 @@ from models.order import Contact
 from models.parcel import parcel_of
 from models.production import FINAL, WorkState, work_orders_of
 from models.settings import PolicySettings
-from models.shared_parcel import SharedParcel, SharedParcelMember, Traveller, travellers
+from models.shared_parcel import SharedParcel, SharedParcelMember, Traveller, travellers, travellers_of
 from models.shipment import shipment_of
 
 #: The maker of what was merged without a person, and the actor of what the rules do.
@@ -163,8 +163,16 @@ def could_go_with(session: Session, fulfilment_id: int, days: int = 30) -> list[
     (one,) = travellers(session, [fulfilment_id])
     if not one.fulfilment.warehouse or why_not_free(session, one):
         return []
+    own = one.member.shared_parcel_id if one.member is not None else None
     return [
         other
         for other in near(session, one, timedelta(days=days))
-        if other.fulfilment.warehouse and not why_not_together(one, other) and not why_not_free(session, other)
+        if other.fulfilment.warehouse
+        and (other.member is None or other.member.shared_parcel_id != own)
+        and not why_not_free(session, other)
+        and not any(why_not_together(one, fellow) for fellow in _with_fellows(session, other))
     ]
+
+
+def _with_fellows(session: Session, one: Traveller) -> list[Traveller]:
+    return [one] if one.member is None else travellers_of(session, one.member.shared_parcel_id)

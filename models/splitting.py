@@ -70,7 +70,7 @@ def split_off(
     note(session, order.id, EventKind.SPLIT, actor, now, source.id, goods=said, part=part.number)
     for stage, kind in PASSED.items():
         if Stage(source.stage).reached(stage):
-            note(session, order.id, kind, actor, now, part.id, part_of=source.number)
+            note(session, order.id, kind, "split", now, part.id, part_of=source.number)
     _ask_about_both(session, source, part, now)
     interrupt(session, [id_of(source), id_of(part)], now)
     return part

@@ -66,6 +66,7 @@ _STEPS = {
     "stocked": "现货",
     "rework": "返工",
     "merge": "合并发货",
+    "split": "随拆分带来",
     "create-waybill": "出运单",
     "tell-channel": "回传发货",
     "ship": "发货",

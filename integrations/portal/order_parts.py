@@ -129,7 +129,6 @@ def _part(
         could_go_with=tuple(
             Fellow(one.order.order_no, one.number, placed_at=one.order.placed_at)
             for one in ([] if late else could_go_with(session, id))
-            if one.id not in [fellow.id for fellow in fellows]
         ),
         late=late,
         into=into.get(row.number, "") if row.stage == Stage.CANCELLED.value else "",

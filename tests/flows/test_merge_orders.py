@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select
 
-from models.cancellation import request_cancellation
 from models.database import transact, utcnow
-from models.fulfilment import Fulfilment, Stage, WaitingOn
+from models.fulfilment import Stage, WaitingOn
 from models.merge_desk import MergeRefused, merge, unmerge
 from models.order import Contact, Order, keep_contact, reveal
-from models.parcel import Parcel, parcel_of
+from models.parcel import Parcel
 from models.shared_parcel import SharedParcel, SharedParcelMember
 from models.timeline import OrderEvent, timeline
-from tests.buying import bought, carry_parts, parts_of, shelve_goods
+from tests.buying import bought, carry_parts, shelve_goods
 from tests.carrying import ended, holds
 from tests.database import TemporaryServer
 from tests.e2e.passing_time import let_time_pass, set_speed
@@ -26,9 +24,20 @@ from tests.e2e.told_once import NOTICES, assert_nothing_twice, events
 from tests.house import House, house, with_policy
 from tests.orders import CHANNELS
 from tests.prefect import RunningServer
+from tests.travelling import (
+    EAST,
+    MERGING,
+    asked_of_carrier,
+    assert_shipped_together,
+    behind,
+    cancel,
+    forget,
+    parcel,
+    part_of,
+    told,
+    waybills,
+)
 
-EAST = "WH-EAST"
-MERGING = {"policy": {"stock_check_minutes": 0, "merge_within_minutes": 60}}
 WAITS = "等待合并发货"
 
 
@@ -45,80 +54,13 @@ def home(_merging: House) -> Iterator[House]:
     yield _merging
     _merging.sandbox.world.clear_faults()
     set_speed(_merging, 100)
-    transact(_forget)
-
-
-def _forget(session: Session) -> None:
-    """What other tests left on its way is none of the next one's company."""
-    for order in session.exec(select(Order)):
-        order.paid_at = None if order.paid_at is None else order.paid_at.replace(year=2000)
-        session.add(order)
+    transact(forget)
 
 
 async def two(home: House, channel: str = "shopify", other: str = "") -> tuple[Order, Order]:
     """Two orders of one customer, paid a moment apart."""
     one = await bought(home, {"CAN-9": 1}, channel)
     return one, await bought(home, {"CAN-9": 2}, other or channel)
-
-
-def part_of(order: Order) -> Fulfilment:
-    (part,) = parts_of(order)
-    return part
-
-
-def parcel(order: Order) -> Parcel | None:
-    return transact(lambda session: parcel_of(session, part_of(order).id or 0))
-
-
-def waybills(home: House, *orders: Order) -> dict[str, int]:
-    """The shipment numbers under which the carrier made waybills for these orders."""
-    made = home.effects("sf", "create_waybill")
-    return {number: count for number, count in made.items() if number.startswith(tuple(o.order_no for o in orders))}
-
-
-def told(home: House, order: Order) -> list[int]:
-    """How often the order's channel heard of its parcel."""
-    row = parcel(order)
-    assert row is not None
-    notices = home.effects(*NOTICES[order.channel])
-    return [n for key, n in notices.items() if key == f"{order.channel_order_id}:{row.waybill_no}"]
-
-
-def asked_of_carrier(home: House, order: Order) -> dict[str, Any]:
-    """What the carrier was asked for the order's parcel."""
-    row = parcel(order)
-    known = home.sandbox.world.get("sf_order", row.shipment_no if row else "")
-    assert known is not None
-    return known
-
-
-def assert_shipped_together(home: House, *orders: Order) -> None:
-    """One waybill, and for each order its own notice, message and rows."""
-    assert [part_of(order).stage for order in orders] == [Stage.SHIPPED.value] * len(orders)
-    rows = [parcel(order) for order in orders]
-    assert len({row.waybill_no for row in rows if row}) == len({row.shipment_no for row in rows if row}) == 1
-    assert len({row.token for row in rows if row}) == len(orders)
-    assert list(waybills(home, *orders).values()) == [1]
-    messages = home.effects("aliyun", "SendSms")
-    for order in orders:
-        assert told(home, order) == [1], home.effects(*NOTICES[order.channel])
-        assert messages.get(f"{order.order_no}-1-shipped") == 1
-        happened = events(order)
-        assert [happened[kind] for kind in ("merged", "waybill_created", "shipped", "notified")] == [1] * 4
-    assert_nothing_twice(home)
-
-
-def cancel(order: Order) -> None:
-    """The customer does not want it any more."""
-    transact(
-        lambda session: request_cancellation(session, session.get_one(Order, order.id), "不要了", "客服", utcnow())
-    )
-
-
-def behind(home: House, channel: str = "shopify") -> None:
-    """The channel takes no shipping notice for now, and the carrier picks nothing up."""
-    home.sandbox.world.set_fault(*NOTICES[channel], "http_429", detail={"retry_after": 600})
-    set_speed(home, 0.01)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
