@@ -36,7 +36,7 @@ from models.fulfilment import (
     park,
 )
 from models.hold import open_holds
-from models.order import Order, OrderLine
+from models.order import Contact, Order, OrderLine
 from models.parcel import keep_parcel, parcel_of
 from models.privacy import seal
 from models.product import products
@@ -68,6 +68,7 @@ class ChangeLane:
     order: Order
     now: datetime
     outside: Outside = field(default_factory=Outside)
+    addressed: dict[int, str] = field(default_factory=dict)  # by part: where its last waybill goes
 
     def carry(self, until: Stage = Stage.SHIPPED, *, factory_works: bool = True) -> None:
         """Carry every part that nobody holds as far as `until`, again and again while that moves something."""
@@ -97,6 +98,16 @@ class ChangeLane:
         due = revise(self.session, claim, self.now)
         assert due is not None
         self._call_back(claim, due)
+
+    def one_step(self, claim: Claim, *, factory_works: bool) -> bool:
+        """Do the next thing with a part, whatever it is; False when there is nothing to be done now."""
+        due = revise(self.session, claim, self.now)
+        if due is not None:
+            self._call_back(claim, due)
+            return True
+        if any(hold.blocking for hold in open_holds(self.session, claim.order_id)):
+            return False
+        return not claim.stage.reached(Stage.SHIPPED) and self._step(claim, factory_works)
 
     def _carry_part(self, claim: Claim, until: Stage, factory_works: bool) -> bool:
         moved = self._changes(claim)
@@ -199,7 +210,16 @@ class ChangeLane:
         """Get a waybill under the number that the part has now."""
         number = shipment_of(self.session, claim.fulfilment_id, claim.fulfilment_no).number
         self._tell(claim, WAYBILL, f"waybill-{number}", {"waybill_no": f"SF-{number}", "carrier": "sf_express"})
+        self.addressed[claim.fulfilment_id] = self._address()
         keep_parcel(self.session, claim.order_id, claim.fulfilment_id, "sf_express", number, f"SF-{number}", self.now)
+
+    def _address(self) -> str:
+        contact = self.session.get_one(Contact, self.order.contact_id, populate_existing=True)
+        return contact.fingerprint
+
+    def late(self) -> set[int]:
+        """The parts whose parcel bears another address than the customer's."""
+        return {id for id, address in self.addressed.items() if address != self._address()}
 
     def _tell(self, claim: Claim, kind: EffectKind, key: str, response: dict[str, object]) -> None:
         attempt = begin(

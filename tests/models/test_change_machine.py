@@ -1,0 +1,47 @@
+"""Changes in any order while lanes work and die: what is sent in the end is what the channel says.
+
+`ORDERLOOM_CHANGE_EXAMPLES` raises the number of runs, and draws them at random.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+from sqlalchemy import Connection, create_engine
+
+from tests.database import TemporaryServer, fresh_database
+from tests.models.build import open_shop
+from tests.models.change_machine import Changes
+
+EXAMPLES = int(os.environ.get("ORDERLOOM_CHANGE_EXAMPLES", "0"))
+QUICK = settings(
+    max_examples=12,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],  # shrinking would take minutes
+    suppress_health_check=list(HealthCheck),
+)
+LONG = settings(QUICK, max_examples=EXAMPLES or 1, derandomize=False, print_blob=True)
+
+
+@pytest.fixture(scope="module")
+def connection(database_server: TemporaryServer) -> Iterator[Connection]:
+    """A database of this module's own; every run is undone."""
+    with fresh_database(database_server) as url:
+        engine = create_engine(url)
+        with engine.connect() as opened:
+            opened.begin()
+            yield opened
+        engine.dispose()
+
+
+def test_whatever_changes_when_what_is_sent_is_what_the_channel_says(connection: Connection) -> None:
+    machine: Any = lambda: Changes(connection, open_shop)  # noqa: E731 (hypothesis wants a class, and takes a function)
+    run_state_machine_as_test(machine, settings=LONG if EXAMPLES else QUICK)
