@@ -33,17 +33,15 @@ def show_quarantine(session: Session, codes: Sequence[str], channels: Sequence[s
     for name in (
         tell("编号", "number"),
         tell("渠道", "channel"),
-        tell("店铺", "shop"),
         tell("渠道单号", "order there"),
         tell("原因", "why"),
         tell("最近", "last seen"),
-        tell("次数", "times"),
     ):
         table.add_column(name, overflow="fold")
     for row in rows[:lines]:
         why = "、".join(_word(code) for code in sorted(codes_of(row)))
         name = say(CHANNEL_WORDS, row.channel, _language())
-        cells = (row.shop, row.channel_order_id, why, local(row.last_at), str(row.times))
+        cells = (row.channel_order_id.removeprefix("gid://shopify/Order/"), why, local(row.last_at))
         table.add_row(str(row.id), name, *map(Text, cells))
     console.print(table)
     if len(rows) > lines:

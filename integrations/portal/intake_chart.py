@@ -10,6 +10,8 @@ from models.wording import TZ
 
 #: In units of the picture, which is scaled to its place; letters are readable on a phone at about 1 to 1.
 BAR, GAP, HEIGHT, TOP, FOOT = 11, 3, 64, 14, 16
+#: What is not nothing is at least this high.
+LEAST = 2.0
 #: Hours of the day that are written under their bar.
 WRITTEN = (0, 6, 12, 18)
 
@@ -50,8 +52,11 @@ def _bar(number: int, hour: Hour, most: int) -> Bar:
     clock = hour.begins.astimezone(TZ).hour
     said = f"{clock} 时:平台 {hour.told},我们有 {hour.held}"
     label = f"{clock} 时" if clock in WRITTEN else ""
-    return Bar(number * (BAR + GAP), _high(hour.told, most), _high(min(hour.held, hour.told), most), label, said)
+    told, held = _high(hour.told, most), _high(min(hour.held, hour.told), most)
+    if hour.held < hour.told:
+        held = max(0.0, min(held, told - LEAST))  # one order of hundreds is missing, and is seen to be
+    return Bar(number * (BAR + GAP), told, held, label, said)
 
 
 def _high(count: int, most: int) -> float:
-    return 0.0 if not count else max(2.0, round(HEIGHT * count / most, 1))
+    return 0.0 if not count else max(LEAST, round(HEIGHT * count / most, 1))

@@ -19,7 +19,7 @@ from models.window_history import Happened, WindowEvent, history_of
 from models.wording import WINDOW_WHY_WORDS, WINDOW_WORDS, say
 
 LIST = "/intake"
-WINDOWS, MOST_GAPS = 40, 50
+WINDOWS, MOST_GAPS = 24, 50
 #: Order ids of a gap that are shown at once; the others fold out.
 AT_ONCE = 20
 LONGEST_REASON = 200

@@ -62,6 +62,7 @@ def templates() -> Environment:
         stage=lambda name: say(STAGE_WORDS, name),
         waiting=lambda name: say(WAITING_WORDS, name),
         channel=lambda name: say(CHANNEL_WORDS, name),
+        platform_id=platform_id,
         quiet=quiet,
         coded=coded,
         due=due,
@@ -72,6 +73,11 @@ def templates() -> Environment:
 def html(template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """The page that this template makes of these values."""
     return HTMLResponse(templates().get_template(template).render(values), status)
+
+
+def platform_id(id: str) -> str:
+    """A platform's id of an order as its own pages show it: without Shopify's `gid://shopify/Order/`."""
+    return id.removeprefix("gid://shopify/Order/")
 
 
 def quiet(said: str) -> str:
