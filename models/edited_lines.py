@@ -18,11 +18,11 @@ from models.fulfilment import FulfilmentLine
 from models.intake import IncomingOrder
 from models.order import Order, OrderLine, lines_of
 from models.product import Product
-from models.wanted import Standing, standings
+from models.wanted import Standing, standings, told_to_channel
 from models.wording import PROFILE_WORDS, yuan
 
 #: What may follow the channel in a line that we know.
-_FOLLOWS = ("title", "quantity", "cancelled_quantity", "unit_price_fen", "paid_fen")
+_FOLLOWS = ("title", "quantity", "unit_price_fen", "paid_fen")
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,18 @@ def follow_lines(
     assert order.id is not None
     lines, before = lines_of(session, order.id), standings(session, order.id)
     pairs, new = _matched(session, lines, incoming, catalogue)
-    total = order.total_fen
+    total, told = order.total_fen, told_to_channel(session, order.id)
     if over:
-        for line, told in pairs:
-            line.cancelled_quantity = max(line.cancelled_quantity, min(told["cancelled_quantity"], line.quantity))
+        for line, columns in pairs:
+            cancelled = max(line.cancelled_quantity, min(columns["cancelled_quantity"], line.quantity))
+            _cancel(line, cancelled, told.get(line.id or 0, 0))
         pets = []
     else:
-        pets = [line for line, told in pairs if _follow(session, line, told)]
+        pets = [line for line, columns in pairs if _follow(session, line, columns, told.get(line.id or 0, 0))]
         for line in lines:
             if all(line is not known for known, _ in pairs):
-                line.cancelled_quantity, line.paid_fen = line.quantity, 0
+                _cancel(line, line.quantity, told.get(line.id or 0, 0))
+                line.paid_fen = 0
         last = max((line.line_no for line in lines), default=0)
         lines += [OrderLine(order_id=order.id, line_no=last + place, **told) for place, told in enumerate(new, 1)]
         order.total_fen, order.freight_fen = incoming.total_fen, incoming.freight_fen
@@ -114,11 +116,18 @@ def _begun(session: Session, line_ids: Sequence[int]) -> set[int]:
     return {id for (id,) in rows}
 
 
-def _follow(session: Session, line: OrderLine, told: dict[str, Any]) -> bool:
+def _cancel(line: OrderLine, cancelled: int, given_up: int) -> None:
+    """So many are cancelled there. Of what is new, as many as we gave up and told it are only repeated to us."""
+    more = cancelled - line.cancelled_quantity
+    repeated = line.repeated_quantity + min(max(0, more), max(0, given_up - line.repeated_quantity))
+    line.cancelled_quantity, line.repeated_quantity = cancelled, min(repeated, cancelled)
+
+
+def _follow(session: Session, line: OrderLine, told: dict[str, Any], given_up: int) -> bool:
     """Write what is told of a line; whether its pet is described otherwise, and a recipe is to be chosen again."""
+    _cancel(line, max(0, min(told["cancelled_quantity"], told["quantity"])), given_up)
     for name in _FOLLOWS:
         setattr(line, name, told[name])
-    line.cancelled_quantity = max(0, min(line.cancelled_quantity, line.quantity))
     if not _is_another_pet(line, told):
         return False
     line.profile = told["profile"]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, select
 
 from models.intake import Receiver
 from models.privacy import fingerprint, mask_name, mask_phone, seal, unseal
@@ -102,6 +102,7 @@ class OrderLine(SQLModel, table=True):
         UniqueConstraint("order_id", "line_no", name="line_numbers_of_order"),
         CheckConstraint("quantity > 0", name="line_quantity_positive"),
         CheckConstraint("0 <= cancelled_quantity AND cancelled_quantity <= quantity", name="cancelled_of_quantity"),
+        CheckConstraint("repeated_quantity BETWEEN 0 AND cancelled_quantity", name="repeated_of_cancelled"),
     )
 
     id: int | None = key()
@@ -111,7 +112,9 @@ class OrderLine(SQLModel, table=True):
     sku: str
     title: str = words()
     quantity: int  # as bought
-    cancelled_quantity: int = 0  # of these, no longer to be delivered
+    cancelled_quantity: int = 0  # of these, no longer to be delivered, as the channel says
+    #: of those cancelled, what we gave up and told the channel ourselves: it only repeats that
+    repeated_quantity: int = Field(default=0, nullable=False, sa_column_kwargs={"server_default": "0"})
     unit_price_fen: int = big()
     paid_fen: int = big()
     made_to_order: bool = False

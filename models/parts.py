@@ -21,6 +21,7 @@ from models.shipment import Shipment, shipment_of
 from models.stock import free_everywhere
 from models.stock_check import withdraw_check
 from models.timeline import EventKind, note
+from models.wanted import standings
 from models.warehouse import home_warehouses
 
 ACTOR = "follow-changes"
@@ -173,6 +174,14 @@ def needs(session: Session, part: Part) -> dict[Purpose, Counter[str]]:
         found[Purpose.GOODS] += need.goods
         found[Purpose.INGREDIENT] += need.grams
     return found
+
+
+def lighten(session: Session, order: Order, fulfilment_id: int) -> None:
+    """Take off a part that ends what is wanted of it no more: that is not ours to pay back."""
+    too_many = {id: max(0, line.surplus) for id, line in standings(session, order.id or 0).items()}
+    part = next(part for part in parts_of(session, order) if part.id == fulfilment_id)
+    for line_id in {carried.order_line_id for carried in part.carries}:
+        part.take_out(session, line_id, min(too_many[line_id], part.quantity_of(line_id)))
 
 
 def lock_promises(session: Session, parts: Sequence[Part]) -> None:

@@ -32,21 +32,25 @@ class Standing:
         return self.carried - self.wanted
 
 
-#: Every line of every order, with what is wanted of it and carried. Given up is what we compensated; what of that the
-#: channel was told comes back as cancelled by it, and must not be taken off once more.
-STANDINGS = f"""
+#: Every line of every order, with what is wanted of it and carried. Given up is what we compensated.
+STANDINGS = """
 SELECT id, order_id, line_no, sku, carried,
-  greatest(0, quantity - given_up - greatest(0, cancelled_quantity - repeated)) AS wanted
+  greatest(0, quantity - given_up - (cancelled_quantity - repeated_quantity)) AS wanted
 FROM (
   SELECT l.*,
     coalesce(sum(p.quantity) FILTER (WHERE f.stage IN ('cancelled', 'refunded')), 0)::int AS given_up,
-    coalesce(sum(p.quantity) FILTER (WHERE f.stage NOT IN ('cancelled', 'refunded')), 0)::int AS carried,
-    coalesce(sum(p.quantity) FILTER (WHERE EXISTS (
-      SELECT 1 FROM refund r WHERE r.fulfilment_id = f.id AND {TOLD_TO_CHANNEL})), 0)::int AS repeated
-  FROM order_line l JOIN orders o ON o.id = l.order_id
+    coalesce(sum(p.quantity) FILTER (WHERE f.stage NOT IN ('cancelled', 'refunded')), 0)::int AS carried
+  FROM order_line l
   LEFT JOIN fulfilment_line p ON p.order_line_id = l.id LEFT JOIN fulfilment f ON f.id = p.fulfilment_id
   GROUP BY l.id) AS line
 """
+#: By line: pieces of parts that we paid back, as far as the channel was told of that, or may have been.
+_TOLD = text(f"""
+SELECT p.order_line_id, sum(p.quantity)::int AS pieces
+FROM fulfilment_line p JOIN fulfilment f ON f.id = p.fulfilment_id JOIN orders o ON o.id = f.order_id
+WHERE o.id = :order AND EXISTS (SELECT 1 FROM refund r WHERE r.fulfilment_id = f.id AND {TOLD_TO_CHANNEL})
+GROUP BY p.order_line_id
+""")
 _OF_ORDER = text(f"{STANDINGS} WHERE order_id = :order ORDER BY line_no")
 
 
@@ -55,6 +59,12 @@ def standings(session: Session, order_id: int) -> dict[int, Standing]:
     session.flush()
     rows = session.connection().execute(_OF_ORDER, {"order": order_id})
     return {row.id: Standing(row.id, row.line_no, row.sku, row.wanted, row.carried) for row in rows}
+
+
+def told_to_channel(session: Session, order_id: int) -> dict[int, int]:
+    """By line id: how many pieces the channel will say are cancelled because we have paid them back through it."""
+    session.flush()
+    return {row.order_line_id: row.pieces for row in session.connection().execute(_TOLD, {"order": order_id})}
 
 
 def taken_away_fen(lines: Iterable[OrderLine], paid_back_fen: int) -> int:

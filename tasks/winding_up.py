@@ -25,6 +25,7 @@ from models.effect import COUPON
 from models.fulfilment import Claim, Stage, WaitingOn, hold_on
 from models.notification import Node
 from models.order import Order
+from models.parts import lighten
 from models.platform_refund import is_settled_there
 from models.refund import Refund, RefundStep
 from models.revision import pass_on
@@ -103,6 +104,8 @@ def _owe(session: Session, claim: Claim, ending: Ending, known: Platforms) -> Re
         return None
     if order.platform_status == "refunded":  # it may say so of our own refund, which is followed to its end
         return next((r for r in own if r.state != RefundStep.DROPPED.value), None)
+    if not own:
+        lighten(session, order, claim.fulfilment_id)
     keeper = known.keeper_of(order)
     return refund.owe(session, claim.order_id, claim.fulfilment_id, ending.reason, "wind-up", now, keeper)
 

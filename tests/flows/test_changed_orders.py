@@ -209,6 +209,26 @@ async def test_what_the_platform_paid_back_is_not_paid_back_by_us(home: House, p
     assert_nothing_twice(home)
 
 
+async def test_cancelled_here_after_an_edit_there_pays_everything_back(
+    home: House, prefect_server: RunningServer, slow_platforms: None
+) -> None:
+    # given three bags in production, two of which are taken away without being paid back
+    order = await bought_to_order(home, 3)
+    await carry_parts(order)
+    await changed(home, order, takes_away({0: 2}))
+    # when the rest is cancelled here
+    await cancel_order(order.order_no, "客户不要了", "客服小张", return_state=True)
+    set_speed(home, home.sandbox.world.speed)
+    for _ in range(3):
+        await carry_parts(order)
+        let_time_pass()
+    # then the shop takes the refund of the one bag that it still knows of, with all the money
+    assert [part.stage for part in parts_of(order)] == [Stage.CANCELLED.value]
+    assert given_back(home, order) == order.paid_fen
+    assert states(order) == [("lines", "declined")]
+    assert_nothing_twice(home)
+
+
 async def test_all_lines_taken_away_there_is_a_cancellation_and_we_pay_what_is_left(
     home: House, prefect_server: RunningServer
 ) -> None:

@@ -158,14 +158,14 @@ def test_money_that_went_back_twice_is_a_persons(session: Session) -> None:
     assert [violation.code for violation in check(session, NOW)] == []
 
 
-def split(session: Session, order: Order, paid_back: bool) -> tuple[Fulfilment, Fulfilment]:
-    """Two parts of one line of four cans, three and one; the second given up, and paid back through the channel."""
+def split(session: Session, order: Order, paid_back: bool, pieces: int = 3) -> tuple[Fulfilment, Fulfilment]:
+    """Two parts of one line of four cans, so many and one; the second given up, and paid back through the channel."""
     (first,) = fulfilments_of(session, order.id or 0)
     second = Fulfilment(order_id=order.id or 0, number=2, warehouse=first.warehouse, stage_since=NOW, ready_at=NOW)
     session.add(second)
     session.flush()
     line = session.execute(text("SELECT id FROM order_line WHERE order_id = :id"), {"id": order.id}).scalar_one()
-    session.execute(text("UPDATE fulfilment_line SET quantity = 3"))
+    session.execute(text("UPDATE fulfilment_line SET quantity = :pieces"), {"pieces": pieces})
     session.add(FulfilmentLine(fulfilment_id=second.id or 0, order_line_id=line, quantity=1))
     order.payment_verified_at = NOW
     session.add(order)
@@ -198,6 +198,25 @@ def test_what_we_gave_up_and_the_channel_repeats_is_not_taken_off_twice(session:
     take_orders(session, [said], NOW)
     assert wanted(session, order) == [2]
     assert paid_elsewhere(session, order.id or 0) == 2_000
+
+
+def test_what_the_channel_does_not_repeat_yet_is_not_wanted_again(session: Session) -> None:
+    # given a can that the customer does not want, and another that we then give up and tell the channel of
+    said = incoming("1", cans(4))
+    order = paid(session, said, None)
+    said = later(said, 5, lines=(replace(said.lines[0], cancelled_quantity=1),), refunded_fen=2_000)
+    take_orders(session, [said], NOW)
+    split(session, order, paid_back=True, pieces=2)
+    assert wanted(session, order) == [2]
+    # when the channel repeats ours
+    said = later(said, 5, lines=(replace(said.lines[0], cancelled_quantity=2),), refunded_fen=4_000)
+    take_orders(session, [said], NOW)
+    # then it is the same two that are wanted; and three, when the customer wants the first can again
+    assert wanted(session, order) == [2]
+    assert events(session, order, "lines_changed") == 1
+    said = later(said, 5, lines=(replace(said.lines[0], cancelled_quantity=1),))
+    take_orders(session, [said], NOW)
+    assert wanted(session, order) == [3]
 
 
 def test_a_part_is_paid_back_without_the_pieces_that_the_platform_cancelled(session: Session) -> None:

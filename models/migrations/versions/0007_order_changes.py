@@ -36,7 +36,13 @@ def upgrade() -> None:
     op.create_index(
         "order_change_asked", "order_change", ["order_id"], unique=False, postgresql_where=sa.text("state = 'asked'")
     )
+    op.add_column("order_line", sa.Column("repeated_quantity", sa.Integer(), nullable=False, server_default="0"))
+    op.create_check_constraint(
+        "repeated_of_cancelled", "order_line", "repeated_quantity BETWEEN 0 AND cancelled_quantity"
+    )
 
 
 def downgrade() -> None:
+    op.drop_constraint("repeated_of_cancelled", "order_line")
+    op.drop_column("order_line", "repeated_quantity")
     op.drop_table("order_change")
