@@ -27,13 +27,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from models.database import utcnow
 from models.privacy import new_key
 from tests.benchmarks.books import book_with_past
 from tests.benchmarks.order_files import PAGE, write_files
 from tests.benchmarks.pairs import ratio_of_pairs
 from tests.benchmarks.report import Options, run, say
 from tests.benchmarks.takers import Taken, Taker, all_of
-from tests.benchmarks.taking import NOW
 from tests.database import temporary_server
 
 MEBIBYTE = 1024 * 1024
@@ -45,7 +45,7 @@ def measure(options: Options) -> dict[str, Any]:
     name = "200k" if options.quick else "1m"
     with tempfile.TemporaryDirectory(prefix="orderloom-bench-") as directory:
         say(f"writing files of {count} orders")
-        files = write_files(Path(directory), count + PAGE, NOW)
+        files = write_files(Path(directory), count + PAGE, utcnow())
         with takers(past) as (none, behind, rival):
             everybody = {"none": none, name: behind, "one at a time": rival}
             for taker in everybody.values():
@@ -92,7 +92,7 @@ def takers(past: int) -> Iterator[tuple[Taker, Taker, Taker]]:
     with temporary_server(fsync=True) as server, ExitStack() as stack:
         found = []
         for way, behind in (("product", 0), ("product", past), ("one_at_a_time", 0)):
-            url = stack.enter_context(book_with_past(server, behind, NOW))
+            url = stack.enter_context(book_with_past(server, behind, utcnow()))
             found.append(Taker(way, url, key))
             stack.callback(found[-1].stop)
         yield found[0], found[1], found[2]

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def run(name: str, measure: Callable[[Options], dict[str, Any]]) -> None:
     parser.add_argument("--quick", action="store_true", help="at most five minutes")
     parser.add_argument("--json", default="-", help="file for the figures; - for standard output")
     asked = parser.parse_args()
+    # ended by a time-out it must end its parts too: they have sessions of their own
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     figures = measure(Options(asked.quick))
     cpu = {"cores": os.cpu_count(), "python": platform.python_version(), "machine": platform.machine()}
     told = json.dumps({"name": name, "quick": asked.quick, **figures, "measured_on": cpu}, indent=2, ensure_ascii=False)

@@ -40,10 +40,10 @@ SPEED = 1000.0
 
 @dataclass
 class Stage:
-    """The running parts. `environment` makes another process part of it."""
+    """The running parts. `environment` makes another process part of it. Without `prefect` nothing is a flow run."""
 
     database: TemporaryServer
-    prefect: RunningServer
+    prefect: RunningServer | None
     world: World
     environment: dict[str, str]
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -94,7 +94,8 @@ class Stage:
         """CPU seconds used so far, by part, children included."""
         parts = {name: process.pid for name, process in self.processes.items()}
         parts["postgres"] = self.database.postgres.pid or 0
-        parts["prefect server"] = self.prefect.pid
+        if self.prefect is not None:
+            parts["prefect server"] = self.prefect.pid
         return {name: _cpu(pid) for name, pid in parts.items()}
 
     def last_order(self) -> int:
@@ -125,11 +126,30 @@ def stage(overrides: Mapping[str, object] | None = None) -> Iterator[Stage]:
         url = stack.enter_context(fresh_database(database))
         prefect = stack.enter_context(new_server(database, directory / "prefect"))
         stack.enter_context(talking_to(prefect))
+        here = stack.enter_context(platforms_and_portal(database, url, directory, overrides, prefect))
+        say("the stage is set")
+        yield here
+
+
+@contextmanager
+def platforms_and_portal(
+    database: TemporaryServer,
+    url: str,
+    directory: Path,
+    overrides: Mapping[str, object] | None = None,
+    prefect: RunningServer | None = None,
+) -> Iterator[Stage]:
+    """Sandbox and portal on this database, which is furnished if it is new. `directory` is there, and theirs alone.
+
+    Meanwhile the settings of this process are theirs.
+    """
+    with ExitStack() as stack:
         sandbox_port, portal_port, staff_port = free_port(), free_port(), free_port()
         portal_url = f"http://127.0.0.1:{portal_port}"
         sections = {
             **settings_for_sandbox(sandbox_port, portal_url),
             "ports": {"portal": portal_port, "staff": staff_port},
+            "policy": {"judge_batches": False},  # what the gate costs is measured by `intake`
             **(overrides or {}),
         }
         environment = {
@@ -147,7 +167,7 @@ def stage(overrides: Mapping[str, object] | None = None) -> Iterator[Stage]:
         state = directory / "sandbox.sqlite"
         world = World(state, SPEED)
         stack.callback(world.close)
-        here = Stage(database, prefect, world, {**environment, **_prefect_variables(prefect)})
+        here = Stage(database, prefect, world, environment | (_prefect_variables(prefect) if prefect else {}))
         stack.callback(lambda: [here.stop(name) for name in list(here.processes)])
         here.start(
             "sandbox", "integrations.sandbox", "--port", str(sandbox_port), "--state", str(state),
@@ -155,7 +175,6 @@ def stage(overrides: Mapping[str, object] | None = None) -> Iterator[Stage]:
         )  # fmt: skip
         here.start("portal", "integrations.portal")
         _wait_for(f"http://127.0.0.1:{sandbox_port}/control/counts", portal_url + "/healthz")
-        say("the stage is set")
         yield here
 
 

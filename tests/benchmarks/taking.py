@@ -11,11 +11,12 @@ Commands come as JSON lines on standard input, one stretch of work each; the ans
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,46 +25,43 @@ from sqlalchemy import text
 from sqlmodel import Session, select
 
 from models.book import take_orders
-from models.database import engine, transact
+from models.database import engine, transact, utcnow
 from models.entry import line_columns, name_of, order_columns
 from models.fulfilment import Fulfilment, FulfilmentLine
 from models.intake import Incoming, IncomingOrder
 from models.order import PREFIXES, Order, OrderLine, keep_contact
-from models.product import Product, products
+from models.product import Product
 from models.quality import judge
 from models.timeline import EventKind, note
-from models.validation import Outcome, Source, record
+from models.validation import Source
 from models.warehouse import home_warehouses
-from tasks.quality_gate import validate_batch
+from tasks.gate import Gate
 from tests.benchmarks.order_files import SHOP, read_file
 
-#: All orders were placed a moment before, and are taken in now.
-NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
+_loop = asyncio.Runner()
 
 
 def through_the_gate(batch: Sequence[Incoming]) -> None:
     """Judge a batch as a pull has it judged, and keep the verdict."""
-    skus = sorted({line.sku for order in batch if isinstance(order, IncomingOrder) for line in order.lines})
-    verdict = validate_batch(batch, transact(lambda session: products(session, skus)), NOW)
-    assert verdict.outcome is not Outcome.BROKEN, verdict.error
-    transact(lambda session: record(session, verdict, batch[0].channel, SHOP, Source.PULL, NOW))
+    verdict = _loop.run(Gate(batch[0].channel, SHOP, Source.PULL).judge(batch))
+    assert verdict is not None, "batches are not judged here"
 
 
 def into_the_book(batch: Sequence[Incoming]) -> None:
     """Take a batch in, in one transaction."""
-    transact(lambda session: take_orders(session, batch, NOW))
+    transact(lambda session: take_orders(session, batch, utcnow()))
 
 
 def one_at_a_time(batch: Sequence[Incoming]) -> None:
     """Judge, write and commit each order by itself."""
     for order in batch:
-        if isinstance(order, IncomingOrder) and not judge(order, _catalogue(), NOW):
+        if isinstance(order, IncomingOrder) and not judge(order, _catalogue(), utcnow()):
             with Session(engine()) as session:
-                _write_one(session, order)
+                _write_one(session, order, utcnow())
                 session.commit()
 
 
-def _write_one(session: Session, incoming: IncomingOrder) -> None:
+def _write_one(session: Session, incoming: IncomingOrder, now: datetime) -> None:
     channel, shop, channel_order_id = name_of(incoming)
     known = select(Order.id).where(
         Order.channel == channel, Order.shop == shop, Order.channel_order_id == channel_order_id
@@ -80,14 +78,14 @@ def _write_one(session: Session, incoming: IncomingOrder) -> None:
         channel=channel,
         shop=shop,
         channel_order_id=channel_order_id,
-        received_at=NOW,
+        received_at=now,
         contact_id=contact_id,
     )
     session.add(order)
     session.flush()
     assert order.id is not None
     warehouse = _home(incoming.receiver.province)
-    fulfilment = Fulfilment(order_id=order.id, number=1, warehouse=warehouse, stage_since=NOW, ready_at=NOW)
+    fulfilment = Fulfilment(order_id=order.id, number=1, warehouse=warehouse, stage_since=now, ready_at=now)
     lines = [
         OrderLine(order_id=order.id, line_no=line_no, **line)
         for line_no, line in enumerate(line_columns(incoming, _catalogue()), 1)
@@ -97,7 +95,7 @@ def _write_one(session: Session, incoming: IncomingOrder) -> None:
     for line in lines:
         assert fulfilment.id is not None and line.id is not None
         session.add(FulfilmentLine(fulfilment_id=fulfilment.id, order_line_id=line.id, quantity=line.quantity))
-    note(session, order.id, EventKind.RECEIVED, f"platform:{channel}", NOW, name=incoming.channel_order_name)
+    note(session, order.id, EventKind.RECEIVED, f"platform:{channel}", now, name=incoming.channel_order_name)
 
 
 @lru_cache(maxsize=1)
@@ -134,11 +132,11 @@ def stretch(way: str, files: Sequence[Path]) -> dict[str, Any]:
             began = time.perf_counter()
             work(batch)
             seconds[part] += time.perf_counter() - began
-        catalogue = _catalogue()
+        catalogue, now = _catalogue(), utcnow()
         began = time.perf_counter()
         for order in batch:
             if isinstance(order, IncomingOrder):
-                judge(order, catalogue, NOW)
+                judge(order, catalogue, now)
         seconds["judge"] += time.perf_counter() - began
     return {"orders": orders, "seconds": seconds}
 
