@@ -22,6 +22,7 @@ from models.order import Order
 from models.platform_news import OVER, follow, is_news
 from models.product import Product, products
 from models.quality import Fault, judge, plain
+from models.unforeseen import in_short
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,15 @@ class Taken(StrEnum):
     KNOWN = "known"  # the same or an older version of what we have
     OVER = "over"  # it ended before we ever saw it
     QUARANTINED = "quarantined"
+
+
+class NothingEntered(Exception):
+    """Not one order of a page can be written: not they are at fault, we are. Nothing moves until that is mended."""
+
+    def __init__(self, orders: int, why: str) -> None:
+        super().__init__(
+            f"这一批 {orders} 个新订单一个也写不进去:{why}。请把这句话交给技术支持;读到的位置没有前移,修好后从原处再读。"
+        )
 
 
 def take_orders(session: Session, page: Sequence[Incoming], now: datetime) -> Counter[Taken]:
@@ -135,14 +145,14 @@ def _enter(session: Session, desk: _Desk) -> set[Name]:
     except OperationalError:
         raise  # the database is gone, or two of us waited for each other: the page comes again
     except Exception as error:
-        log.exception("a page of %d new orders cannot be written as one; each is tried by itself", len(orders))
-        first = error
+        why = in_short(error)
+        log.warning("a page of %d new orders cannot be written as one; each is tried by itself: %s", len(orders), why)
     entered: set[Name] = set()
     for order in orders:
         with _alone(session, order, desk):
             entered.update(enter(session, [order], desk.catalogue, desk.now))
     if not entered and len(orders) > 1 and desk.entering.keys() <= desk.aside:
-        raise first  # not these orders are at fault, we are: nothing moves until somebody mended it
+        raise NothingEntered(len(orders), why)
     return entered
 
 
@@ -164,7 +174,7 @@ def _alone(session: Session, order: IncomingOrder, desk: _Desk) -> Iterator[None
     except OperationalError:
         raise
     except Exception as error:
-        log.warning("order %s %s cannot be written: %s", order.channel, order.channel_order_id, type(error).__name__)
+        log.warning("order %s %s cannot be written: %s", order.channel, order.channel_order_id, in_short(error))
         said = f"写入订单时出错({type(error).__name__}):请把这一条连同日志交给技术支持，改正后重新提交。"
         _set_aside(session, order, [Fault("cannot_be_written", said)], desk)
 

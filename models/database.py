@@ -54,6 +54,7 @@ def engine_for(url: str) -> Engine:
         max_overflow=4,
         pool_pre_ping=False,
         pool_recycle=1800,
+        hide_parameters=True,  # errors are logged and shown: what was to be written holds names and notes
         connect_args={"connect_timeout": 10, "application_name": "orderloom"},
     )
 

@@ -13,10 +13,11 @@ from sqlmodel import Session
 from integrations.channels import Census, Channel
 from integrations.errors import PlatformError, Refused
 from models import faults, window
-from models.book import Taken, take_orders
+from models.book import NothingEntered, Taken, take_orders
 from models.database import in_transaction, utcnow
 from models.intake import Incoming, IncomingOrder, Unreadable
 from models.settings import settings
+from models.unforeseen import in_short
 from models.validation import Source
 from models.window import PullWindow, Why, WindowState
 from tasks.gate import Gate, SuiteBroken
@@ -135,9 +136,8 @@ async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:
         pulled.told, pulled.held = census.count, len(census.ids) - len(pulled.missing)
         await in_transaction(lambda session: _end(session, channel, id, pulled))
     except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
-        pulled.error = (
-            str(error) if isinstance(error, PlatformError | SuiteBroken) else f"{type(error).__name__}: {error}"
-        )
+        said = isinstance(error, PlatformError | SuiteBroken | NothingEntered)
+        pulled.error = str(error) if said else in_short(error)
         await in_transaction(lambda session: _fail(session, channel, id, pulled))
     return pulled
 
