@@ -101,11 +101,12 @@ def next_window(
 ) -> tuple[datetime, datetime]:
     """The half-open window [since, until) to read next: from the mark less an overlap, to now.
 
-    A shop that was never read starts `first` ago.
+    A shop that was never read starts `first` ago; so does one whose mark lies ahead, because a clock was wrong when
+    it was set: nobody knows what was read.
     """
     mark = session.get(PullMark, (channel, shop))
-    since = now - first if mark is None else mark.until - overlap
-    return min(since, now), now
+    since = now - first if mark is None or mark.until - overlap > now else mark.until - overlap
+    return since, now
 
 
 def begin(
@@ -150,14 +151,16 @@ def end(
 
 
 def fail(session: Session, window_id: int, error: str, now: datetime) -> None:
-    """A reading broke off. A window that had a gap keeps it, and is pulled again."""
+    """A reading broke off. A window that had a gap keeps it, and is pulled again; after many tries a person looks."""
     window = session.get_one(PullWindow, window_id, with_for_update=True)
     window.ended_at, window.error = now, error[:1000]
     if window.told is None:
         window.state = WindowState.FAILED.value
-    else:
+    elif window.state == WindowState.GAP.value:
         window.tries += 1
         window.look_again_at = now + min(timedelta(minutes=2 * window.tries), LONGEST_GAP_WAIT)
+        if window.tries >= MOST_TRIES:  # the platform may not list that far back any more
+            window.state, window.look_again_at = WindowState.UNEXPLAINED.value, None
     session.add(window)
     _happened(session, window, Happened.FAILED, now, said=window.error)
 
@@ -252,12 +255,15 @@ def _happened(
 def mark_read(
     session: Session, channel: str, shop: str, until: datetime, counts: Mapping[str, int], now: datetime
 ) -> None:
-    """The window up to `until` was read whole. Never moves backwards, whatever order runs end in."""
+    """The window up to `until` was read whole. Never moves backwards, whatever order runs end in; but a mark that
+    lies ahead of `now` was set by a wrong clock, and is brought back."""
     session.connection().execute(
         text(
             "INSERT INTO pull_mark (channel, shop, until, tried_at, error, counts)"
             " VALUES (:channel, :shop, :until, :now, '', CAST(:counts AS jsonb))"
-            " ON CONFLICT (channel, shop) DO UPDATE SET until = GREATEST(pull_mark.until, EXCLUDED.until),"
+            " ON CONFLICT (channel, shop) DO UPDATE SET until ="
+            " CASE WHEN pull_mark.until > :now THEN EXCLUDED.until"
+            " ELSE GREATEST(pull_mark.until, EXCLUDED.until) END,"
             " tried_at = EXCLUDED.tried_at, error = '', counts = EXCLUDED.counts"
         ),
         {"channel": channel, "shop": shop, "until": until, "now": now, "counts": json.dumps(dict(counts))},
