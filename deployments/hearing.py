@@ -35,8 +35,8 @@ async def keep_hearing(stop: asyncio.Event) -> None:
             try:
                 await bell.listen()
                 if not subscribed:
+                    subscribed = True  # only tried here: each reading of the channels sees to it again
                     await keep_subscribed()
-                    subscribed = True
                 bell.rang.clear()
                 due = await next_hint_in()
                 if due is not None and due <= 0:

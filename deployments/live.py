@@ -110,7 +110,7 @@ def orders_table(progress: Progress, placed: int, per_second: float) -> Renderab
         f"orders {progress.ingested}/{placed} · shipped {progress.shipped} · notified {progress.notified}"
         f" · {per_second:.1f} orders/s",
     )
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 3, 0, 0))
+    table = Table(box=None, padding=(0, 3, 0, 0))
     table.add_column(tell("阶段", "stage"))
     table.add_column("", justify="right")
     table.add_column(tell("未发货的在等", "not shipped, waiting for"))
@@ -124,7 +124,7 @@ def orders_table(progress: Progress, placed: int, per_second: float) -> Renderab
     for number in range(max(len(stages), len(waits), 3)):
         row = [column[number] if number < len(column) else ("", "") for column in (stages, waits)]
         table.add_row(*(text for pair in row for text in pair))
-    return table
+    return Group(Text(title, style="italic"), table)
 
 
 def where_to_look(where: Sequence[tuple[str, str]]) -> RenderableType:
