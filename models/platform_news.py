@@ -29,6 +29,7 @@ from models.wording import yuan
 #: Orders that are over on the channel; coming in like this for the first time, they are not ours to ship.
 OVER = (PlatformStatus.CANCELLED, PlatformStatus.REFUNDED, PlatformStatus.SHIPPED, PlatformStatus.COMPLETE)
 BALANCE = "balance_due"
+NOTHING_LEFT = "平台上已取消全部商品"
 _ENDED = {PlatformStatus.CANCELLED: "取消", PlatformStatus.REFUNDED: "全额退款"}
 _FURTHER = {status: -1 if status is PlatformStatus.UNKNOWN else place for place, status in enumerate(PlatformStatus)}
 
@@ -73,6 +74,8 @@ def follow(
         changed = told = True
     else:
         changed = told = _rewrite_unpaid(session, order, incoming, catalogue) or told
+        if all(line.cancelled_quantity >= line.quantity for line in lines_of(session, known.id)):
+            request_cancellation(session, order, NOTHING_LEFT, actor, now)
     if told:
         note(session, known.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
     if told or changed:
@@ -133,7 +136,8 @@ def _follow_paid(
 def _follow_money(session: Session, order: Order, incoming: IncomingOrder, actor: str, now: datetime) -> bool:
     """What was paid and paid back; a balance that is due after an edit holds the order until it is paid."""
     assert order.id is not None
-    order.platform_refunded_fen = incoming.refunded_fen
+    blank = incoming.status in OVER  # what is over may have lost its amounts
+    order.platform_refunded_fen = max(incoming.refunded_fen, order.platform_refunded_fen if blank else 0)
     if incoming.paid_fen > order.paid_fen:
         order.paid_fen, order.paid_at = incoming.paid_fen, order.paid_at or incoming.paid_at
         order.payment_keeper, order.payment_ref = incoming.payment_keeper, incoming.payment_ref
@@ -168,7 +172,7 @@ def _take_lines(session: Session, order: Order, lines: LinesChange, actor: str, 
     if lines.repet:
         hold.lift(session, order.id, actor, now, ["profile_incomplete", "no_recipe"])
     if empty:
-        request_cancellation(session, order, "平台上已取消全部商品", actor, now)
+        request_cancellation(session, order, NOTHING_LEFT, actor, now)
     else:
         interrupt(session, unfinished, now)
     return empty

@@ -287,3 +287,26 @@ def test_an_unpaid_order_is_rewritten_with_what_was_cancelled_of_it(session: Ses
     assert [(line.quantity, line.cancelled_quantity) for line in lines_of(session, order.id or 0)] == [(3, 1)]
     assert changes_of(session, order.id or 0) == []
     assert sound(session)
+
+
+def test_an_unpaid_order_of_which_nothing_is_left_is_cancelled(session: Session) -> None:
+    open_shop(session)
+    unpaid = incoming("9", made(3), status=PlatformStatus.AWAITING_PAYMENT, paid_fen=0, paid_at=None)
+    order = taken(session, unpaid)
+    take_orders(session, [later(unpaid, lines=(replace(made(3), cancelled_quantity=3),))], NOW)
+    session.refresh(order)
+    assert (order.cancel_requested_at, order.cancel_reason) == (NOW, "平台上已取消全部商品")
+
+
+def test_what_is_told_of_an_order_that_was_sent_only_takes_away(session: Session) -> None:
+    # given an order that has left, and a channel that blanks what it says of such
+    told = story(session, "shipped")
+    bare = replace(told.said.lines[1], cancelled_quantity=1, paid_fen=0)
+    told.says(lambda order: later(order, status=PlatformStatus.SHIPPED, lines=(bare,), total_fen=0, receiver=None))
+    told.lane.carry()
+    # then the bag that was paid back is a person's, and nothing else is believed
+    assert told.codes() == ["changed_after_shipping"]
+    assert lines(session, told.order) == [(CAN, 2, 0), (DRY, 3, 1)]
+    session.refresh(told.order)
+    assert told.order.total_fen == BOUGHT.total_fen
+    assert sound(session)
