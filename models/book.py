@@ -42,7 +42,8 @@ class NothingEntered(Exception):
 
     def __init__(self, orders: int, why: str) -> None:
         super().__init__(
-            f"这一批 {orders} 个新订单一个也写不进去:{why}。请把这句话交给技术支持;读到的位置没有前移,修好后从原处再读。"
+            f"这一批 {orders} 个新订单一个也写不进去:{why}。请把这句话交给技术支持;"
+            "读到的位置没有前移,修好后从原处再读。"
         )
 
 

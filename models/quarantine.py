@@ -16,6 +16,9 @@ from models.privacy import seal
 from models.quality import Fault
 from models.table import document, key, moment, sealed
 
+#: Levels of a payload that are kept where it has more than can be written.
+DEEPEST = 30
+
 
 class Quarantined(SQLModel, table=True):
     """One order set aside. A later version of the same order replaces it; a good one resolves it."""
@@ -79,8 +82,19 @@ def set_aside(
 
 
 def payload_of(raw: dict[str, Any]) -> str:
-    """The payload as it is kept (sealed): equal payloads are equal texts."""
-    return json.dumps(raw, ensure_ascii=True, default=str)
+    """The payload as it is kept (sealed): equal payloads are equal texts. What no order nests so deep is cut off."""
+    try:
+        return json.dumps(raw, ensure_ascii=True, default=str)
+    except RecursionError:  # read with less on the stack than there is now
+        return json.dumps(_cut(raw, DEEPEST), ensure_ascii=True, default=str)
+
+
+def _cut(value: Any, deeper: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _cut(item, deeper - 1) for key, item in value.items()} if deeper else "…"
+    if isinstance(value, list):
+        return [_cut(item, deeper - 1) for item in value] if deeper else "…"
+    return value
 
 
 def kept_id(channel_order_id: str, raw: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from models import correction
 from models.book import Taken, take_orders
@@ -71,13 +71,16 @@ def resubmit(
 
 def waiting_with(session: Session, codes: Sequence[str] = (), channels: Sequence[str] = ()) -> list[int]:
     """Ids of what is set aside with one of these faults, of these channels; all of it without either, oldest first."""
+    # without the payloads: thousands of them are no question of memory
     rows = session.exec(
-        select(Quarantined).where(Quarantined.resolved_at.is_(None)).order_by(Quarantined.id)  # type: ignore[union-attr, arg-type]
+        select(Quarantined.id, Quarantined.channel, Quarantined.faults)
+        .where(col(Quarantined.resolved_at).is_(None))
+        .order_by(col(Quarantined.id))
     )
     return [
-        row.id
-        for row in rows
-        if row.id is not None
-        and (not channels or row.channel in channels)
-        and (not codes or any(fault["code"] in codes for fault in row.faults))
+        id
+        for id, channel, faults in rows
+        if id is not None
+        and (not channels or channel in channels)
+        and (not codes or any(fault["code"] in codes for fault in faults))
     ]
