@@ -1,7 +1,8 @@
 """The number by which the carrier knows a fulfilment's parcel: a new one after each waybill that was called back.
 
 It follows from what was told: `SH-1001-1`, and after its waybill was cancelled `SH-1001-1-W2`. A waybill that it
-shares with other orders is called back by `tasks/merging.py`, before anything else; one that is still there then stays.
+shares with other orders has a number of its own, and is called back by `tasks/merging.py` before anything else; one
+that is still there then stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, select
 from models.effect import PARCEL_KINDS, SHIP_NOTICE, WAYBILL_CANCEL, Effect, EffectState
 
 NOT_TOLD = (EffectState.INTENDED.value, EffectState.REFUSED.value)
-_SHARES = text("SELECT EXISTS (SELECT 1 FROM parcel WHERE fulfilment_id = :id AND shared_parcel_id IS NOT NULL)")
+_SHARED = text("SELECT shipment_no FROM parcel WHERE fulfilment_id = :id AND shared_parcel_id IS NOT NULL")
 _HAPPENED = (EffectState.DONE.value, EffectState.SHADOW.value)
 
 
@@ -43,13 +44,14 @@ def shipment_of(session: Session, fulfilment_id: int, fulfilment_no: str) -> Shi
         if effect.kind == WAYBILL_CANCEL.name and effect.state in _HAPPENED
     }
     cancelled = frozenset(number for number, gone in answers.items() if gone)
-    number = fulfilment_no if not cancelled else f"{fulfilment_no}-W{len(cancelled) + 1}"
-    shares = session.connection().execute(_SHARES, {"id": fulfilment_id}).scalar_one()
+    own = fulfilment_no if not cancelled else f"{fulfilment_no}-W{len(cancelled) + 1}"
+    shared = session.connection().execute(_SHARED, {"id": fulfilment_id}).scalar()
+    number = own if shared is None else str(shared)
     outside = {effect.key for effect in told if effect.state not in NOT_TOLD}
     return Shipment(
         number=number,
-        asked_for=f"waybill-{number}" in outside,
-        kept=answers.get(number) is False or bool(shares),
+        asked_for=shared is not None or f"waybill-{number}" in outside,
+        kept=shared is not None or answers.get(number) is False,
         announced=any(e.kind == SHIP_NOTICE.name and e.key in outside for e in told),
         cancelled=cancelled,
     )

@@ -19,6 +19,7 @@ from models.order import Order
 from models.parcel import is_to_go, keep_parcel, parcel_of
 from models.product import products
 from models.reservation import consume
+from models.settings import settings
 from models.shared_parcel import company_of
 from models.shipment import shipment_of
 from models.timeline import EventKind, note
@@ -35,18 +36,25 @@ async def create_waybill(claim: Claim) -> None:
     """Get a waybill once everything is there: its own, or one with others that go along. Twice: the same waybill."""
     if claim.stage.reached(Stage.SHIPPED):
         return
-    parcel = await in_transaction(lambda session: parcel_of(session, claim.fulfilment_id))
-    if parcel is None and not await travel_with_others(claim):
-        await ask_for_waybill(claim)
+    number, may_have_company = await in_transaction(lambda session: _standing(session, claim))
+    if number and not (may_have_company and await travel_with_others(claim)):
+        await ask_for_waybill(claim, number)
+
+
+def _standing(session: Session, claim: Claim) -> tuple[str, bool]:
+    """The number for its own waybill ("": it has one), and whether others may go along."""
+    if parcel_of(session, claim.fulfilment_id) is not None:
+        return "", False
+    looked_for = settings().policy.merge_within_minutes > 0
+    is_merged = company_of(session, claim.fulfilment_id) is not None
+    return shipment_of(session, claim.fulfilment_id, claim.fulfilment_no).number, looked_for or is_merged
 
 
 @outward("生成运单")
-async def ask_for_waybill(claim: Claim) -> None:
+async def ask_for_waybill(claim: Claim, number: str) -> None:
     """Ask the carrier. Twice: it recognises our shipment number, and we adopt what it has."""
     carrier = platforms().carrier()
     await lift_mask(claim)
-    known = await in_transaction(lambda session: shipment_of(session, claim.fulfilment_id, claim.fulfilment_no))
-    number = known.number
 
     async def call(request: bytes) -> dict[str, Any]:
         try:

@@ -9,10 +9,12 @@ from dataclasses import replace
 import pytest
 from sqlmodel import Session, col, select
 
+from models.change import ChangeKind, record
 from models.database import transact, utcnow
 from models.fulfilment import Stage, WaitingOn
 from models.merge_desk import MergeRefused, merge, unmerge
-from models.order import Contact, Order, keep_contact, reveal
+from models.new_address import follow_receiver
+from models.order import Contact, Order, keep_contact, lock_order, reveal
 from models.parcel import Parcel
 from models.shared_parcel import SharedParcel, SharedParcelMember
 from models.timeline import OrderEvent, timeline
@@ -241,6 +243,47 @@ def move(session: Session, order: Order) -> None:
     """The customer of this order, and of no other, lives elsewhere now."""
     contact = session.get_one(Contact, session.get_one(Order, order.id).contact_id)
     keep_contact(session, replace(reveal(contact), detail="新路 9 号"), contact)
+
+
+async def test_a_new_address_after_the_channel_has_heard_is_a_persons(
+    home: House, prefect_server: RunningServer
+) -> None:
+    one, other = await two(home)
+    await carry_parts(one)
+    await carry_parts(other)
+    await carry_parts(one)
+    assert_shipped_together(home, one, other)
+    transact(lambda session: moved_on_channel(session, one))
+    await carry_parts(one)
+    assert (await holds(one), await holds(other)) == (["address_changed"], [])
+    assert [part_of(order).stage for order in (one, other)] == [Stage.SHIPPED.value] * 2
+    assert len(waybills(home, one, other)) == 1
+
+
+def moved_on_channel(session: Session, order: Order) -> None:
+    """The channel says that the customer of this order lives elsewhere now."""
+    known = lock_order(session, order.id or 0)
+    receiver = replace(reveal(session.get_one(Contact, known.contact_id)), detail="新路 9 号")
+    assert follow_receiver(session, known, receiver, "platform:shopify", utcnow())
+
+
+async def test_an_edit_after_the_waybill_has_it_undone(home: House, prefect_server: RunningServer) -> None:
+    one, other = await two(home)
+    behind(home)
+    await carry_parts(one)
+    await carry_parts(other)
+    (shared,) = waybills(home, one, other)
+    ids = one.id or 0
+    transact(lambda session: record(session, ids, ChangeKind.LINES, {}, {}, "platform:shopify", utcnow()))
+    home.sandbox.world.clear_faults()
+    set_speed(home, 100)
+    for _ in range(3):
+        let_time_pass()
+        await carry_parts(one)
+        await carry_parts(other)
+    assert [part_of(order).stage for order in (one, other)] == [Stage.SHIPPED.value] * 2
+    assert waybills(home, one, other) == {shared: 1, f"{one.order_no}-1": 1, f"{other.order_no}-1": 1}
+    assert_nothing_twice(home)
 
 
 async def test_a_person_merges_and_undoes_it_before_and_after_the_waybill(
