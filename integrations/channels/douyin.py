@@ -15,9 +15,9 @@ import httpx
 from integrations.channels import Census, Parcel
 from integrations.channels.douyin_api import NAME, OpenApi, param_json
 from integrations.channels.douyin_orders import read_area, read_order
+from integrations.channels.last_page_first import ids_in, steps_for, unsettled
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
-    identity,
     incoming,
     integer,
     listing,
@@ -60,15 +60,15 @@ class Douyin:
     async def census(self, since: datetime, until: datetime) -> Census:
         """`total` of the listing of [since, until), and the ids listed anew, newest first.
 
-        Windows are cut like the reading's, but share no second, so that nobody is counted twice.
+        Windows are cut like the reading's, but share no second, so that nobody is counted twice. An order whose id
+        cannot be read is counted, not listed.
         """
         first, last = math.floor(since.timestamp()), math.ceil(until.timestamp()) - 1
         count = 0
         ids: set[str] = set()
         async for found, counted in self._pages(first, last, ascending=False):
             count += counted
-            with understood(NAME):
-                ids.update(identity(mapping(order, "order").get("order_id"), "order_id") for order in found)
+            ids.update(ids_in(found, "order_id"))
         return Census(count, frozenset(ids))
 
     async def order(self, channel_order_id: str) -> IncomingOrder:
@@ -167,7 +167,7 @@ class Douyin:
         windows = [(start, end)]
         while windows:
             first, last = windows.pop()
-            page, before = 0, 0
+            page, before, steps = 0, 0, 0
             while True:
                 found, total = await patiently(partial(self._page, first, last, page, ascending))
                 if total > self.ceiling and last - first > ascending:
@@ -181,6 +181,8 @@ class Douyin:
                 yield found, total if is_last else 0
                 if is_last:
                     break
+                if (steps := steps + 1) > steps_for(min(max(total, 0), self.ceiling) // PAGE_SIZE + 1):
+                    raise unsettled(NAME)
                 page = max(0, page - math.ceil(gone / PAGE_SIZE)) if gone else page + 1
 
     async def _page(self, start: int, end: int, page: int, ascending: bool) -> tuple[list[Any], int]:

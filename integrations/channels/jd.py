@@ -68,8 +68,8 @@ class Jd:
         self._settings = settings
         self._client = client
         self._timeout = timeout
-        self._newest_first = Listing(self._newest_first_page, LONGEST_WINDOW, "orderId")
-        self._oldest_first = Listing(self._oldest_first_page, LONGEST_WINDOW, "orderId")
+        self._newest_first = Listing(self._newest_first_page, LONGEST_WINDOW, "orderId", platform=NAME)
+        self._oldest_first = Listing(self._oldest_first_page, LONGEST_WINDOW, "orderId", platform=NAME)
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), by windows of a day, oldest first; masked receivers.

@@ -16,6 +16,17 @@ from typing import Any
 from integrations.channels import Census
 from integrations.channels.patience import patiently
 from integrations.channels.payload import Unparsable, identity, mapping
+from integrations.errors import Unclear
+
+
+def steps_for(pages: int) -> int:
+    """How many pages may be read of a listing that had so many: some again when it moves, but not for ever."""
+    return 3 * pages + 20
+
+
+def unsettled(platform: str) -> Unclear:
+    """The error of a listing that says "more" or changes its count for ever: it must not hold the other channels."""
+    return Unclear(platform, "unsettled", "the listing does not come to its end: it is read again with the next pull")
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Listing:
     longest: int
     id_key: str
     ceiling: int = 10_000
+    platform: str = ""  # named when the listing never settles
 
     async def pages(self, since: datetime, until: datetime, size: int) -> AsyncIterator[list[Any]]:
         """Rows of every page that has some, window by window. A row may come twice."""
@@ -55,7 +67,7 @@ class Listing:
         listed: dict[tuple[int, int], set[str]] = {}
         async for window, page in self._pages(since, until, size):
             totals[window] = page.total
-            listed.setdefault(window, set()).update(self._ids(page.rows))
+            listed.setdefault(window, set()).update(ids_in(page.rows, self.id_key))
         for found in listed.values():
             ids |= found
         unlisted = sum(max(0, total - len(listed[window])) for window, total in totals.items())
@@ -74,19 +86,24 @@ class Listing:
                 yield (start, end), first
                 continue
             total, number = first.total, math.ceil(first.total / size)
+            steps = steps_for(number)
             while number:
                 page = await patiently(partial(self.read, start, end, number, size))
                 yield (start, end), page
+                if (steps := steps - 1) < 0:
+                    raise unsettled(self.platform)
                 # an index that caught up has moved rows towards the last page, where nobody looks any more
                 number = math.ceil(page.total / size) if page.total > total else number - 1
                 total = page.total
 
-    def _ids(self, rows: list[Any]) -> Iterator[str]:
-        for row in rows:
-            try:
-                yield identity(mapping(row, "order").get(self.id_key), self.id_key)
-            except Unparsable:
-                continue
+
+def ids_in(rows: list[Any], id_key: str) -> Iterator[str]:
+    """The ids of listed rows; a row whose id cannot be read is left out, because it must not stop the others."""
+    for row in rows:
+        try:
+            yield identity(mapping(row, "order").get(id_key), id_key)
+        except Unparsable:
+            continue
 
 
 def _windows(start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:

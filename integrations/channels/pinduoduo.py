@@ -77,7 +77,7 @@ class Pinduoduo:
         self._client = client
         self._timeout = timeout
         self._read = partial(read_order, amounts_in=settings.amounts_in)
-        self._listing = Listing(self._page, LONGEST_WINDOW, "order_sn")
+        self._listing = Listing(self._page, LONGEST_WINDOW, "order_sn", platform=NAME)
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
         """Pages of the orders updated in [since, until), by windows of half an hour; masked receivers.

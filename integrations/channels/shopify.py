@@ -12,9 +12,9 @@ import httpx
 
 from integrations.channels import Census, Parcel
 from integrations.channels import shopify_queries as queries
+from integrations.channels.last_page_first import ids_in, unsettled
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
-    identity,
     incoming,
     integer,
     listing,
@@ -54,9 +54,12 @@ class Shopify:
         after: str | None = None
         more = True
         while more:
-            page, after, more = await patiently(partial(self._page, {**variables, "after": after}))
+            before = after
+            page, after, more = await patiently(partial(self._page, {**variables, "after": before}))
             if page:
                 yield page
+            if more and after in (None, before):
+                raise unsettled(NAME)
 
     async def census(self, since: datetime, until: datetime) -> Census:
         """What Shopify counts for the search of `orders_updated`, and the ids that it lists, newest first.
@@ -71,8 +74,11 @@ class Shopify:
         after: str | None = None
         more = True
         while more:
-            page, after, more = await patiently(partial(self._ids, {**variables, "after": after}))
+            before = after
+            page, after, more = await patiently(partial(self._ids, {**variables, "after": before}))
             ids.update(page)
+            if more and after in (None, before):
+                raise unsettled(NAME)
         return Census(len(ids) if count is None else count, frozenset(ids))
 
     async def subscribe(self, uri: str) -> list[str]:
@@ -190,7 +196,7 @@ class Shopify:
         with understood(NAME):
             page = mapping(data.get("orders"), "orders")
             info = mapping(page.get("pageInfo"), "pageInfo")
-            found = [identity(node.get("id"), "id") for node in mappings(page.get("nodes"), "orders")]
+            found = list(ids_in(listing(page.get("nodes"), "orders"), "id"))
         return found, info.get("endCursor"), info.get("hasNextPage") is True
 
     async def _incoming(self, node: Any) -> Incoming:
@@ -238,10 +244,13 @@ class Shopify:
         with understood(NAME):
             nodes = list(listing(connection.get("nodes"), field))
             while info.get("hasNextPage") is True:
-                data = await self._ask(query, operation, {**variables, "after": info.get("endCursor")})
+                after = info.get("endCursor")
+                data = await self._ask(query, operation, {**variables, "after": after})
                 page = mapping(mapping(data.get(root), root).get(field), field)
                 nodes += listing(page.get("nodes"), field)
                 info = mapping(page.get("pageInfo"), "pageInfo")
+                if info.get("hasNextPage") is True and info.get("endCursor") in (None, after):
+                    raise unsettled(NAME)
         return {**owner, field: {"nodes": nodes}}
 
     async def _ask(self, query: str, operation: str, variables: dict[str, Any]) -> dict[str, Any]:

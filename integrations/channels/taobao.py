@@ -26,13 +26,12 @@ import httpx
 
 from integrations.channels import Census, Parcel, taobao_orders
 from integrations.channels.beijing_time import beijing_text, beijing_text_of
-from integrations.channels.last_page_first import Listing, Page
+from integrations.channels.last_page_first import Listing, Page, ids_in
 from integrations.channels.md5_signing import CONTENT_TYPE, signed_form
 from integrations.channels.parcels import company_of, packed_lines
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
     answer,
-    identity,
     incoming,
     integer,
     listing,
@@ -79,7 +78,7 @@ class Taobao:
         self._settings = settings
         self._client = client
         self._timeout = timeout
-        self._listing = Listing(self._page, LONGEST_WINDOW, "tid")
+        self._listing = Listing(self._page, LONGEST_WINDOW, "tid", platform=NAME)
         self._details = asyncio.Semaphore(DETAILS_AT_ONCE)
 
     async def orders_updated(self, since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
@@ -88,9 +87,7 @@ class Taobao:
         The platform shows three months back.
         """
         async for rows in self._listing.pages(since, until, PAGE_SIZE):
-            with understood(NAME):
-                tids = [identity(mapping(row, "trade").get("tid"), "tid") for row in reversed(rows)]
-            found = await asyncio.gather(*(self._incoming(tid) for tid in tids), return_exceptions=True)
+            found = await asyncio.gather(*(self._listed(row) for row in reversed(rows)), return_exceptions=True)
             if failed := [result for result in found if isinstance(result, BaseException)]:
                 raise failed[0]
             yield [result for result in found if not isinstance(result, BaseException)]
@@ -154,6 +151,12 @@ class Taobao:
         trade = await self._trade(told["tid"])
         with understood(NAME):
             return next((line for line in lines_in(trade) if line.get("invoice_no") == told["out_sid"]), None)
+
+    async def _listed(self, row: Any) -> Incoming:
+        """The trade that a row of the listing names; the row itself, to be set aside, where it names none."""
+        for tid in ids_in([row], "tid"):
+            return await self._incoming(tid)
+        return Unreadable(NAME, self.shop, "", "the listing names no tid", row if isinstance(row, dict) else {})
 
     async def _incoming(self, tid: str) -> Incoming:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from integrations.channels import Census, Parcel
+from integrations.channels.last_page_first import unsettled
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
     Unparsable,
@@ -135,8 +136,9 @@ class WeChatShop:
         """Pages of the ids in one window of at most a week."""
         next_key, restarts, more = "", 0, True
         while more:
+            before = next_key
             try:
-                ids, next_key, more = await patiently(partial(self._ids, start, stop, next_key))
+                ids, next_key, more = await patiently(partial(self._ids, start, stop, before))
             except Refused as refused:
                 if refused.code != _KEY_OF_ANOTHER_FILTER or restarts == 3:
                     raise
@@ -144,6 +146,8 @@ class WeChatShop:
                 continue
             if ids:
                 yield ids
+            if more and next_key in ("", before):
+                raise unsettled(NAME)
 
     async def _ids(self, start: int, stop: int, next_key: str) -> tuple[list[str], str, bool]:
         """Ids of one page, the key of the next, and whether there is one."""
