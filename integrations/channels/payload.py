@@ -27,6 +27,8 @@ PET_PREFIX = "pet_"
 _INTEGER = re.compile(r"-?[0-9]{1,16}")
 _DECIMAL = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,6})?")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+#: Signs of them in a JSON body: escapes, a half surrogate in UTF-8 as `json` lets it pass, another encoding.
+_SUSPICIOUS = (b"\\u0000", b"\\ud", b"\xed", b"\x00")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 4_102_444_800  # 2100-01-01: a later time is milliseconds taken for seconds
 
@@ -166,8 +168,8 @@ def answer(response: httpx.Response, platform: str) -> dict[str, Any]:
     """The JSON object that a platform answered, texts fit to be stored. Raises `Unclear` when it is none."""
     try:
         found = mapping(json.loads(response.content), "the answer")
-        suspicious = b"\\u0000" in response.content or b"\\ud" in response.content.lower()
-        return _storable(found) if suspicious else found
+        body = response.content.lower()
+        return _storable(found) if any(sign in body for sign in _SUSPICIOUS) else found
     except (ValueError, RecursionError) as error:
         raise Unclear(platform, "unreadable", f"the answer is no JSON object: {error}"[:300]) from error
 
