@@ -16,6 +16,8 @@ from tasks.validation_board import show_validation
 
 #: Seconds until a channel that did not answer is tried again within the same run.
 RETRY_AFTER = (5.0, 30.0)
+#: Characters of what a run says; a backfill of a year that fails has thousands of sentences.
+LONGEST = 4_000
 
 
 @flow(name="ingest-orders", persist_result=False)
@@ -27,8 +29,7 @@ async def ingest_orders(channels: list[str] | None = None) -> State:
     and pulled again. What sold is published to the other channels at once. Give `channels` to read only some.
     """
     wanted = channels or connected_channels()
-    await keep_subscribed()
-    read = await asyncio.gather(*(catch_up(name) for name in wanted))
+    _, read = await asyncio.gather(keep_subscribed(), asyncio.gather(*(catch_up(name) for name in wanted)))
     await show_completeness()
     await show_validation()
     if any(pulled.counts.get("new") or pulled.counts.get("changed") for windows in read for pulled in windows):
@@ -54,7 +55,7 @@ async def catch_up(name: str) -> list[Pulled]:
 
 def outcome(read: list[Pulled]) -> State:
     """The run's end: what came in, which channels are down, and what is still missing."""
-    told = ";".join(pulled.sentence for pulled in read)
+    told = ";".join(pulled.sentence for pulled in read)[:LONGEST]
     broken = sorted({pulled.channel for pulled in read if pulled.error})
     if broken and all(pulled.error for pulled in read):
         return Failed(name="渠道不通", message=told)

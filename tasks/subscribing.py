@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 from integrations.channels import Subscribes
 from integrations.errors import PlatformError
 from models.settings import settings
+from models.unforeseen import in_short
 from tasks.outside import platforms
 from tasks.step import outward
+
+log = logging.getLogger(__name__)
 
 
 async def keep_subscribed() -> None:
@@ -27,4 +32,7 @@ async def subscribe(name: str) -> str:
         made = await channel.subscribe(f"{settings().portal_url()}/webhooks/{name.replace('_', '-')}")
     except PlatformError as error:
         return f"{name} 的推送没有订上:{error}"
+    except Exception as error:  # also one that nobody foresaw: orders are read without pushes, too
+        log.warning("pushes of %s are not ordered: %s", name, in_short(error))
+        return f"{name} 的推送没有订上:{in_short(error)}"
     return f"{name} 新订阅 {len(made)} 种推送" if made else f"{name} 的推送都在"

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlmodel import select
 
+from flows.ingest_orders import outcome
 from models.database import transact, utcnow
 from models.intake import Incoming
 from models.window import PullMark
@@ -74,3 +75,9 @@ def test_the_operator_reads_one_sentence_per_channel() -> None:
 
 def _mark(channel: str) -> PullMark:
     return transact(lambda session: session.exec(select(PullMark).where(PullMark.channel == channel)).one())
+
+
+def test_a_long_backfill_that_fails_says_no_more_than_a_state_holds() -> None:
+    down = Pulled("shopify", utcnow(), utcnow(), error="x" * 300)
+    state = outcome([down] * 1_600)
+    assert state.is_failed() and len(str(state.message)) == 4_000
