@@ -299,7 +299,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(steps=STEPS, at=st.sampled_from([Stage.RECEIVED, Stage.RESERVED, Stage.APPROVED, Stage.PRODUCED]))
 def test_however_it_is_split_and_joined_every_piece_and_promise_is_there_once(
     session: Session, steps: list[Step], at: Stage
