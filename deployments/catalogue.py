@@ -159,6 +159,18 @@ DEPLOYMENTS: list[Deployment] = [
         tags=("intake", "by-hand"),
     ),
     Deployment(
+        name="uploaded",
+        entrypoint="flows/import_orders.py:import_orders",
+        pool="desk",
+        description=(
+            "**导入表格订单**：在员工页面「表格导入」上传并确认后自动运行，一次一个；也可以填表格编号手动运行。\n\n"
+            "同一份表格导入两次，第二次什么也不变；中途停了再运行，会接着做。勾 `dry_run` 只试算，不入库。"
+            "进度和报告在 Artifacts 页的 `order-import-编号`：入了多少、哪些行搁置、为什么。"
+            "要停下请在员工页面按「停止」。"
+        ),
+        tags=("intake",),
+    ),
+    Deployment(
         name="manual",
         entrypoint="flows/fulfil_order.py:fulfil_order",
         pool="desk",

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from deployments.dead_runs import process_is_gone
 from deployments.hearing import keep_hearing
+from deployments.importing import keep_importing
 from deployments.prefect_server import wait_until_healthy
 from deployments.publishing import keep_publishing
 from flows.fulfilment_lane import fulfilment_lane
@@ -40,7 +41,7 @@ async def run(stop: asyncio.Event) -> None:
     await _bury_the_gone()
     process = await register_lane(config.concurrency)
     last: asyncio.Task[object] | None = None
-    beside = [asyncio.create_task(work(process.closing)) for work in (keep_hearing, keep_publishing)]
+    beside = [asyncio.create_task(work(process.closing)) for work in (keep_hearing, keep_publishing, keep_importing)]
     try:
         while not stop.is_set() and not process.drained:
             shift = asyncio.create_task(fulfilment_lane(process.name, config.shift_seconds))

@@ -115,7 +115,7 @@ class OrderSheet(SQLModel, table=True):
 
 
 class SheetMapping(SQLModel, table=True):
-    """What was confirmed for files of one layout (see `header_key`) and shop; the first thing proposed next time."""
+    """What was confirmed, and worked, for files of one layout (see `header_key`) and shop; proposed first next time."""
 
     __tablename__ = "sheet_mapping"
 
@@ -184,7 +184,7 @@ def remembered(session: Session, header_key: str, shop: str) -> SheetMapping | N
 def confirm(
     session: Session, sheet_id: int, mapping: dict[str, Any], dry_run: bool, by: str, now: datetime
 ) -> OrderSheet:
-    """Have it imported with these columns, or tried; they are remembered for the layout. Raises `SheetRefused`.
+    """Have it imported with these columns, or tried. Raises `SheetRefused`.
 
     One that failed half way goes on where it was, unless the columns were changed. Twice: the second is refused.
     """
@@ -197,7 +197,6 @@ def confirm(
     sheet.state, sheet.error = SheetState.CONFIRMED.value, ""
     sheet.confirmed_by, sheet.confirmed_at, sheet.run_requested_at = by, now, None
     session.add(sheet)
-    _remember(session, sheet, by, now)
     return sheet
 
 
@@ -222,14 +221,15 @@ def begin_anew(session: Session, sheet: OrderSheet) -> None:
     session.execute(delete(SheetReject).where(col(SheetReject.sheet_id) == sheet.id))
 
 
-def _remember(session: Session, sheet: OrderSheet, by: str, now: datetime) -> None:
+def remember(session: Session, sheet: OrderSheet, now: datetime) -> None:
+    """Propose the columns of this sheet, which worked, first for the next file of the layout. Twice: no change."""
     known = session.get(SheetMapping, (sheet.header_key, sheet.shop))
     if known is not None and same(known.mapping, sheet.mapping):
         return
     statement = insert(SheetMapping).values(
-        header_key=sheet.header_key, shop=sheet.shop, mapping=sheet.mapping, by=by, at=now
+        header_key=sheet.header_key, shop=sheet.shop, mapping=sheet.mapping, by=sheet.confirmed_by, at=now
     )
-    new = {"mapping": sheet.mapping, "by": by, "at": now}
+    new = {"mapping": sheet.mapping, "by": sheet.confirmed_by, "at": now}
     session.connection().execute(statement.on_conflict_do_update(index_elements=["header_key", "shop"], set_=new))
 
 

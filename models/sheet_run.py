@@ -23,7 +23,9 @@ from models.order_sheet import (
     SheetState,
     begin_anew,
     find,
+    remember,
 )
+from models.sheet_batch import Outcome
 
 #: A worker that has not been heard of for so long is dead.
 SILENCE = timedelta(seconds=90)
@@ -60,18 +62,24 @@ def due(session: Session, now: datetime) -> list[tuple[int, int]]:
         .order_by(col(OrderSheet.confirmed_at))
         .with_for_update(skip_locked=True)
     )
-    found = []
-    for sheet in session.exec(statement.execution_options(populate_existing=True)):
+    found, sheets = [], list(session.exec(statement.execution_options(populate_existing=True)))
+    busy = any(sheet.state == SheetState.RUNNING.value and not is_silent(sheet, now) for sheet in sheets)
+    for sheet in sheets:
         asked = sheet.run_requested_at
         if sheet.state == SheetState.RUNNING.value:
             wanted = is_silent(sheet, now) and (asked is None or now - asked > SILENCE)
         else:
-            wanted = asked is None or now - asked > ASK_AGAIN
+            wanted = asked is None or (now - asked > ASK_AGAIN and not busy)  # else it waits for its turn
         if wanted and sheet.id is not None:
             sheet.run_requested_at, sheet.runs = now, sheet.runs + 1
             session.add(sheet)
             found.append((sheet.id, sheet.runs))
     return found
+
+
+def not_asked_for(session: Session, sheet_ids: Sequence[int]) -> None:
+    """The runs of these could not be made after all: they want one at once."""
+    session.execute(update(OrderSheet).where(col(OrderSheet.id).in_(sheet_ids)).values(run_requested_at=None))
 
 
 def is_silent(sheet: OrderSheet, now: datetime) -> bool:
@@ -89,7 +97,7 @@ def begin(session: Session, sheet_id: int, worker: str, dry_run: bool, now: date
         raise SheetBusy(sheet)
     if not sheet.mapping or not sheet.confirmed_by:
         raise SheetRefused(f"表格 #{sheet_id} 的列还没有人确认:请先在「表格导入」里核对并确认。")
-    if sheet.state in (SheetState.UPLOADED.value, SheetState.DISCARDED.value, SheetState.DONE.value):
+    if sheet.state in _STANDS:
         raise SheetRefused(f"表格 #{sheet_id} 没有要做的:{_STANDS[sheet.state]}")
     if dry_run and not sheet.dry_run:
         begin_anew(session, sheet)
@@ -106,6 +114,7 @@ _STANDS = {
     SheetState.UPLOADED.value: "还没有确认。",
     SheetState.DISCARDED.value: "已经丢弃。",
     SheetState.DONE.value: "已经做完;要再来一次请重新上传。",
+    SheetState.FAILED.value: "没有导完;请在「表格导入」里再确认一次,会接着做。",
 }
 
 
@@ -157,6 +166,8 @@ def end(session: Session, sheet_id: int, worker: str, now: datetime) -> tuple[Or
     spent = "" if sheet.dry_run else sheet.stored
     if not sheet.dry_run:
         sheet.stored, sheet.head = "", b""
+        if set(sheet.counts.get("outcomes", {})) - {Outcome.QUARANTINED.value}:
+            remember(session, sheet, now)
     return sheet, spent
 
 

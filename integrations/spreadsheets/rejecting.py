@@ -30,7 +30,7 @@ def rejected(
     sheet_id: int, order: Incoming, faults: Sequence[Fault], headers: Sequence[str]
 ) -> tuple[SheetReject, int]:
     """An order that was set aside as a row of the report, and the number of its rows in the sheet."""
-    rows = [[row.row_number, list(row.cells)] for row in rejected_rows(headers, order.raw, ())]
+    rows = [(row.row_number, row.cells) for row in rejected_rows(headers, order.raw, ())]
     reasons = _reasons(order, faults)
     why = ";".join(reasons)
     if isinstance(order, Unreadable):

@@ -29,7 +29,8 @@ from models.intake import Incoming
 Progress = Callable[[int, int | None], None]
 
 _AT_ONCE = 5_000
-_CACHE_KIB = 48 * 1024
+#: While rows are sorted, and while they are read one order after the other.
+_CACHE_KIB, _READING_KIB = 48 * 1024, 8 * 1024
 _CELL = "\x1f"
 _COMMA_CENTS = re.compile(r"^[^\d\n]*\d{1,3}(?:\.?\d{3})*,\d{1,2}\D?$", re.MULTILINE)
 _POINT_CENTS = re.compile(r"^[^\d\n]*\d{1,3}(?:,?\d{3})*\.\d{1,2}\D?$|\d,\d{3}\D?$", re.MULTILINE)
@@ -108,6 +109,8 @@ def stage(
             "CREATE TABLE head AS SELECT min(n) AS first, id, count(*) AS rows FROM row GROUP BY id ORDER BY first"
         )
         (count,) = base.execute("SELECT count(*) FROM head").fetchone()
+        base.execute(f"PRAGMA cache_size=-{_READING_KIB}")
+        base.execute("PRAGMA shrink_memory")
     except BaseException:
         base.close()
         raise
