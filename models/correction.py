@@ -7,6 +7,7 @@ something new, the platform wins.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,14 @@ def thaw(frozen: bytes) -> IncomingOrder | None:
         return _ORDER.validate_python(json.loads(unseal(frozen)))
     except ValidationError:
         return None
+
+
+def fingerprint(order: IncomingOrder) -> str:
+    """16 hex digits of everything that a person may change: differs when the platform has said something else of it."""
+    said: list[Any] = [getattr(order, name) for name in ORDER_FIELDS]
+    said += [None if order.receiver is None else [getattr(order.receiver, name) for name in RECEIVER_FIELDS]]
+    said += [[line.channel_line_id, *(getattr(line, name) for name in LINE_FIELDS)] for line in order.lines]
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()[:16]
 
 
 def wanted(order: IncomingOrder, new: Mapping[str, Any]) -> Changes:

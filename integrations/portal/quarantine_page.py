@@ -27,6 +27,7 @@ LIST = "/quarantine"
 MOST_SHOWN = 200
 MOST_LINES = 30  # that the form shows; those that are at fault first
 LONGEST = 600
+CHANGED_MEANWHILE = "平台刚刚又送来了这一单,内容和您打开时不同。没有任何改变:请核对下面的新内容,再改。"
 #: Fields of the form, in its order: path in the order, what people call it.
 RECEIVER = {
     "receiver.name": "收件人姓名",
@@ -77,12 +78,14 @@ def order(visit: Visit, session: Session) -> Response:
 def correct(visit: Visit, session: Session) -> Response:
     """`POST /quarantine/{id}`: submit it with what was changed. Still wrong: the form again, with what is wrong now."""
     visit.must_be_allowed("correct")
-    row = _row(visit, session)
+    row = _row(visit, session, locked=True)
     reading = correction.thaw(row.reading)
     if reading is None:
         raise HTTPException(
             409, "这一件没有读成订单的内容,不能在这里改:请在渠道后台改正,下一次拉单会再读。没有任何改变。"
         )
+    if visit.text("seen", 64) not in ("", correction.fingerprint(reading)):
+        return _form(visit, session, row, {}, CHANGED_MEANWHILE)
     new, typed = _new_values(visit, reading)
     try:
         done = resubmission.resubmit(session, row.id or 0, new, visit.name, visit.now)
@@ -96,8 +99,9 @@ def correct(visit: Visit, session: Session) -> Response:
     return visit.go(f"/orders/{done.order_no}" if done.order_no else LIST, done.sentence)
 
 
-def _row(visit: Visit, session: Session) -> Quarantined:
-    row = session.get(Quarantined, visit.request.path_params["id"])
+def _row(visit: Visit, session: Session, *, locked: bool = False) -> Quarantined:
+    id = visit.request.path_params["id"]
+    row = session.get(Quarantined, id, with_for_update=locked) if id < 2**63 else None
     if row is None:
         raise HTTPException(404, "隔离区里没有这一件:请回到列表再点一次。")
     if row.resolved_at is not None:
@@ -118,6 +122,7 @@ def _form(visit: Visit, session: Session, row: Quarantined, typed: dict[str, str
         values["note"] = typed.get("note", reading.note)
         values["lines"] = [(number + 1, _line_fields(number, line, typed)) for number, line in _shown_lines(reading)]
         values["line_count"] = len(reading.lines)
+        values["seen"] = correction.fingerprint(reading)
     return visit.render(session, "quarantine_order.html", values)
 
 
@@ -146,9 +151,9 @@ def _new_values(visit: Visit, reading: IncomingOrder) -> tuple[dict[str, Any], d
             continue
         value = typed[name] = visit.text(name, LONGEST) if name != "note" else visit.text(name, 2_000)
         was = _was(reading, name)
-        if value == (_shown(name, was) if isinstance(was, int) else was.strip()):
+        if _flat(value) == _flat(_shown(name, was)):
             continue  # untouched
-        new[_path(reading, name)] = _parsed(name, value)
+        new[_path(reading, name)] = _parsed(name, value.replace("\r\n", "\n"))
     return new, typed
 
 
@@ -173,6 +178,11 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("_fen"):
         return f"{Decimal(value) / 100:.2f}"
     return str(value)
+
+
+def _flat(value: str) -> str:
+    """A text as browsers send it back from any field: one of one line loses its line ends, a larger one gets others."""
+    return value.replace("\r", "").replace("\n", "").strip()
 
 
 def _parsed(name: str, value: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from models.book import take_orders
 from models.intake import IncomingOrder, Unreadable
 from models.order import Contact, find_order, lines_of, reveal
 from models.quarantine import Quarantined, waiting_list
+from models.timeline import timeline
 from tests.integrations.portal_server import Browser, Portal, committed, now, running_portal, signed_in
 from tests.models.build import cans, incoming, open_shop
 
@@ -140,6 +143,53 @@ def test_an_order_of_hundreds_of_lines_fits_the_form(browser: Browser) -> None:
     assert "显示其中 30 行" in page
     assert "第 251 行" in page
     assert send(browser, id, {"line.250.sku": cans().sku}).status_code == 303
+
+
+def test_an_address_that_came_while_the_form_was_open_is_not_overwritten(browser: Browser) -> None:
+    # given an open form, and the customer's new address meanwhile
+    order = replace(with_receiver(detail="旧路1号"), lines=(replace(cans(), sku="TYPO"),))
+    id = set_aside(order)
+    form = fields_of(browser.get(f"/quarantine/{id}").text)
+    assert order.receiver is not None
+    moved = replace(order, receiver=replace(order.receiver, detail="新路2号"), updated_at=now())
+    set_aside(moved)
+    # when the form is sent
+    form["line.0.sku"] = cans().sku
+    answer = browser.post(f"/quarantine/{id}", data=form)
+    # then nothing is changed, and the person sees what is new
+    assert "和您打开时不同" in answer.text and 'value="新路2号"' in answer.text
+    assert committed(lambda s: s.get_one(Quarantined, id)).resolved_at is None
+    # and sent from the new page it enters, with the new address
+    again = fields_of(answer.text) | {"line.0.sku": cans().sku}
+    done = browser.post(f"/quarantine/{id}", data=again)
+    entered = committed(lambda s: find_order(s, done.headers["location"].removeprefix("/orders/")))
+    assert committed(lambda s: reveal(s.get_one(Contact, entered.contact_id))).detail == "新路2号"
+
+
+def test_line_ends_that_a_browser_changes_are_no_correction(browser: Browser) -> None:
+    # given a note of two lines, which browsers send back with other line ends
+    order = replace(incoming(), note="放门口\n谢谢", lines=(replace(cans(), sku="TYPO"),))
+    id = set_aside(order)
+    done = send(browser, id, {"note": "放门口\r\n谢谢", "line.0.sku": cans().sku})
+    entered = committed(lambda s: find_order(s, done.headers["location"].removeprefix("/orders/")))
+    assert entered.note == "放门口\n谢谢"
+    changed = [
+        event.detail["fields"]
+        for event in committed(lambda s: timeline(s, entered.id or 0))
+        if event.kind == "corrected"
+    ]
+    assert [[field.rsplit(".", 1)[-1] for field in fields] for fields in changed] == [["sku"]]
+
+
+def test_a_number_that_no_row_can_have_is_not_there(browser: Browser) -> None:
+    assert browser.get(f"/quarantine/{2**63}").status_code == 404
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """Every field of the form on a page, as a browser would send it back untouched."""
+    found = re.findall(r'<input (?:type="hidden" )?name="([^"]+)" value="([^"]*)"', page.split('class="stacked"')[1])
+    note = re.search(r"<textarea[^>]*>([^<]*)</textarea>", page)
+    return {name: unescape(value) for name, value in found} | {"note": unescape(note[1]) if note else ""}
 
 
 def with_receiver(**changes: str) -> IncomingOrder:
