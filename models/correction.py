@@ -157,9 +157,11 @@ def _value(order: IncomingOrder, path: str) -> Any:
     if owner and name in RECEIVER_FIELDS:
         return "" if order.receiver is None else getattr(order.receiver, name)
     if line and line_field in LINE_FIELDS:
-        for known in order.lines:
-            if known.channel_line_id == line:
-                return getattr(known, line_field)
+        meant = [known for known in order.lines if known.channel_line_id == line]
+        if len(meant) > 1:
+            raise NotCorrectable(f"有 {len(meant)} 行的平台行号都是「{line[:80]}」,分不清要改哪一行:请在渠道后台改正。")
+        if meant:
+            return getattr(meant[0], line_field)
     if plain in ORDER_FIELDS:
         return getattr(order, plain)
     raise NotCorrectable(f"「{path}」不能在这里改，或这一行已经不在订单里。")

@@ -51,6 +51,17 @@ def test_what_is_still_wrong_stays_aside_and_says_why(session: Session) -> None:
     assert receiver_of(session, again.order_no).name == "王小明"
 
 
+def test_a_line_whose_number_is_not_its_own_is_not_guessed(session: Session) -> None:
+    # given two lines that a platform gave one number
+    open_shop(session)
+    bought = incoming()
+    twice = tuple(replace(cans(), sku=sku, channel_line_id="7") for sku in ("TYPO", cans().sku))
+    id = set_aside(session, replace(bought, lines=twice))
+    # then nobody knows which of them a correction is about
+    with pytest.raises(NotCorrectable, match="分不清要改哪一行"):
+        resubmit(session, id, {"lines.7.sku": "OTHER"}, "小林", NOW)
+
+
 def test_later_news_with_the_same_flaw_is_corrected_by_itself(session: Session) -> None:
     # given an order that entered with a corrected name
     open_shop(session)
