@@ -11,13 +11,14 @@ from flows.hear_channels import hear_channels
 from models.hint import NOTIFY_CHANNEL
 from tasks.doorbell import Doorbell, first_of
 from tasks.hearing import forget_old_hints, next_hint_in
+from tasks.intake import forget_old_readings
 from tasks.subscribing import keep_subscribed
 
 #: Seconds between two hearings: what comes meanwhile is heard together, in one visible run.
 GATHER = 2.0
 #: Seconds after which is looked without being woken.
 SCAN = 20.0
-#: Seconds between two clean-ups of what was heard long ago.
+#: Seconds between two clean-ups of what was heard and read long ago.
 CLEAN = 6 * 3600.0
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ async def keep_hearing(stop: asyncio.Event) -> None:
                 if loop.time() - cleaned > CLEAN:
                     cleaned = loop.time()
                     await forget_old_hints()
+                    await forget_old_readings()
                 await first_of(SCAN if due is None else min(SCAN, due + 0.01), bell.rang, stop)
             except Exception as error:
                 log.warning("hints are not heard for a moment: %s: %s", type(error).__name__, str(error)[:300])

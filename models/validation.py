@@ -123,6 +123,12 @@ def record(
     return run
 
 
+def forget(session: Session, before: datetime) -> int:
+    """Delete what judging batches before a moment came to; how many."""
+    statement = text("DELETE FROM validation_run WHERE at < :before")
+    return session.connection().execute(statement, {"before": before}).rowcount
+
+
 def recent(session: Session, limit: int = 50) -> list[ValidationRun]:
     """The latest batches, newest first."""
     return list(session.exec(select(ValidationRun).order_by(col(ValidationRun.id).desc()).limit(limit)))

@@ -205,6 +205,17 @@ def looked_again(session: Session, channel: str, shop: str, until: datetime, now
     )
 
 
+def forget(session: Session, before: datetime) -> int:
+    """Delete readings begun before a moment that nobody has to look into or has looked into; how many."""
+    events = text(
+        "DELETE FROM pull_window_event USING pull_window w WHERE window_id = w.id AND w.begun_at < :before"
+        " AND w.state IN ('whole', 'failed', 'reading')"
+    )
+    windows = text("DELETE FROM pull_window WHERE begun_at < :before AND state IN ('whole', 'failed', 'reading')")
+    session.connection().execute(events, {"before": before})
+    return session.connection().execute(windows, {"before": before}).rowcount
+
+
 def latest_windows(session: Session, limit: int = 50) -> list[PullWindow]:
     """The newest readings of all shops, newest first."""
     return list(session.exec(select(PullWindow).order_by(col(PullWindow.id).desc()).limit(limit)))

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from integrations.channels import Census, Channel
 from integrations.errors import PlatformError, Refused
-from models import faults, window
+from models import faults, validation, window
 from models.book import NothingEntered, Taken, take_orders
 from models.database import in_transaction, utcnow
 from models.intake import Incoming, IncomingOrder, Unreadable
@@ -31,6 +31,8 @@ BATCH = 500
 #: Missing orders that are fetched by id at once, and at most in one reading; the rest is pulled again later.
 FETCHES_AT_ONCE = 4
 MOST_FETCHES = 1_000
+#: How long readings without a gap and the verdicts on their batches are kept: hundreds a day, of every channel.
+KEPT = timedelta(days=90)
 
 WORDS = {
     Taken.NEW: "新单",
@@ -125,6 +127,16 @@ async def gaps_of(name: str) -> list[int]:
     channel = platforms().channel(name)
     rows = await in_transaction(lambda session: window.due_gaps(session, name, channel.shop, utcnow()))
     return [row.id for row in rows if row.id is not None]
+
+
+async def forget_old_readings() -> int:
+    """Delete readings without a gap, and verdicts, of three months ago and before; how many."""
+
+    def work(session: Session) -> int:
+        before = utcnow() - KEPT
+        return validation.forget(session, before) + window.forget(session, before)
+
+    return await in_transaction(work)
 
 
 async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:

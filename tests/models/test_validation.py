@@ -15,6 +15,7 @@ from models.validation import (
     RuleResult,
     Source,
     Verdict,
+    forget,
     latest,
     recent,
     record,
@@ -79,3 +80,10 @@ def test_broken_rules_are_counted_over_batches_the_most_frequent_first(session: 
         RuleCount("shopify", "currency", "currency", rows=6, batches=2),
         RuleCount("douyin", "currency", "currency", rows=3, batches=1),
     ]
+
+
+def test_old_verdicts_are_forgotten(session: Session) -> None:
+    for at in (NOW, NOW + timedelta(days=1)):
+        record(session, Verdict(Outcome.PASSED), "shopify", "momo", Source.PULL, at)
+    assert forget(session, NOW + timedelta(days=1)) == 1
+    assert [run.at for run in recent(session)] == [NOW + timedelta(days=1)]

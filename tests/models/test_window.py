@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from models import window
 from models.window import MOST_TRIES, PullMark, PullWindow, Why, WindowState
+from models.window_history import history_of
 from tests.models.build import NOW
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -60,3 +61,22 @@ def test_a_gap_that_cannot_be_read_again_is_a_persons_at_last(session: Session) 
 
 def state(session: Session, id: int) -> str:
     return session.get_one(PullWindow, id).state
+
+
+def test_old_readings_are_forgotten_unless_something_was_missing(session: Session) -> None:
+    # given readings of long ago: one whole at once, one after a second try, one broken off, one with a gap
+    ids = [window.begin(session, *SHOP, NOW, NOW, Why.PULL, NOW).id or 0 for _ in range(5)]
+    window.end(session, ids[0], 1, 1, [], 0, {}, NOW)
+    window.end(session, ids[1], 2, 1, ["7"], 0, {}, NOW)
+    window.end(session, ids[1], 2, 2, [], 1, {}, NOW)
+    window.fail(session, ids[2], "down", NOW)
+    window.end(session, ids[3], 2, 1, ["8"], 0, {}, NOW)
+    window.end(session, ids[4], 2, 1, ["9"], 0, {}, NOW)
+    window.explain_gap(session, ids[4], "小林", "买家删除了订单", NOW)
+    session.flush()
+    # when what was begun before a later moment is forgotten
+    assert window.forget(session, NOW) == 0
+    assert window.forget(session, NOW + MINUTE) == 3
+    # then what lacks something stays, and what somebody explained
+    assert [row.id for row in reversed(window.latest_windows(session))] == ids[3:]
+    assert [len(events) for events in history_of(session, ids).values()] == [1, 2]
