@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlmodel import Session
 
 from flows.cancel_order import cancel_order
 from integrations.sandbox import sf_express
@@ -18,6 +19,7 @@ from models.fulfilment import Stage
 from models.order import Order
 from models.production import WorkOrder, WorkState, work_orders_of
 from models.refund import refunds_of
+from models.review import CaseState, Verdict, decide, latest_case
 from tests.buying import PRICE, bought, carry_parts, parts_of, shelve_goods
 from tests.carrying import holds, reported, until
 from tests.changing import EARLIER, bought_to_order, changed, moves_to, states, takes_away
@@ -191,6 +193,34 @@ async def test_an_added_line_waits_for_its_money_and_goes_out_as_a_part_of_its_o
     assert_nothing_twice(home)
 
 
+async def test_what_was_approved_is_not_asked_again_when_it_shrinks_and_is_when_it_grows(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given two orders above the sum from which a nutritionist decides, both approved
+    shrinks, grows = [await _bought(home, {BED: 7}) for _ in range(2)]
+    for order in (shrinks, grows):
+        await carry_parts(order)
+        _approve(order)
+    # when one loses a bed, and the other gets a bowl that is paid at once
+    bowl = BasketLine(BOWL, f"货品 {BOWL}", 1, PRICE, 0, {})
+    await changed(home, shrinks, takes_away({0: 1}))
+    await changed(
+        home,
+        grows,
+        lambda document: shop.add_line(document, bowl),
+        lambda document: shop.pay(document, utcnow()),
+    )
+    for order in (shrinks, grows):
+        await carry_parts(order)
+    # then the first is sent, and somebody looks at the second once more
+    assert _sent(shrinks) == {BED: 6}
+    assert (events(shrinks)["review_opened"], events(grows)["review_opened"]) == (1, 2)
+    _approve(grows)
+    await carry_parts(grows)
+    assert _sent(grows) == {BED: 7, BOWL: 1}
+    assert_nothing_twice(home)
+
+
 async def test_what_the_platform_paid_back_is_not_paid_back_by_us(home: House, prefect_server: RunningServer) -> None:
     # given an order whose channel has paid back a part by itself
     order = await bought_to_order(home, 1, {BOWL: 1})
@@ -242,6 +272,18 @@ async def test_all_lines_taken_away_there_is_a_cancellation_and_we_pay_what_is_l
     assert (refund.amount_fen, given_back(home, order)) == (PRICE, order.paid_fen)
     assert _sent(order) == {}
     assert_nothing_twice(home)
+
+
+def _approve(order: Order) -> None:
+    """A nutritionist approves what is asked of the order."""
+    (part,) = parts_of(order)
+
+    def work(session: Session) -> None:
+        case = latest_case(session, part.id or 0)
+        assert case is not None and case.state == CaseState.OPEN.value
+        decide(session, case.id or 0, Verdict.APPROVE, "王敏", "", utcnow())
+
+    transact(work)
 
 
 async def _bought(home: House, goods: dict[str, int]) -> Order:
