@@ -151,6 +151,14 @@ def find(session: Session, sheet_id: int, *, lock: bool = False) -> OrderSheet:
     return known
 
 
+def shop_named(name: str) -> str:
+    """The name of a shop that a sheet is for, trimmed. Raises `SheetRefused`; `/` is what sub-shops stand behind."""
+    shop = name.strip()
+    if not shop or len(shop) > LONGEST_SHOP or "/" in shop or not shop.isprintable():
+        raise SheetRefused(f"请写明店铺名:1 到 {LONGEST_SHOP} 个字,不含「/」,例如 pdd-旗舰店。")
+    return shop
+
+
 def recent(session: Session, limit: int = 30) -> list[OrderSheet]:
     """The latest sheets, newest first; those that were thrown away are left out."""
     statement = select(OrderSheet).where(OrderSheet.state != SheetState.DISCARDED.value)

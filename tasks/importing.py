@@ -32,13 +32,14 @@ from models.sheet_batch import Heard
 from models.sheet_run import SheetStopped
 from models.validation import Source
 from tasks.gate import Gate, SuiteBroken
-from tasks.intake import BATCH
 
 #: Told how far a sheet is, again and again while it is worked on.
 Told = Callable[[OrderSheet], Awaitable[None]]
 #: Seconds between two words about how far the reading of rows is.
 LOOK = 1.0
-#: Orders that are judged together: great-expectations takes nearly as long for the 500 that are taken in together.
+#: Orders that are taken in and counted in one transaction.
+BATCH = 500
+#: Orders that are judged together: great-expectations takes nearly as long for a tenth of them.
 JUDGED = 1_000
 #: So many orders, and not one that can be read: then columns were mixed up, and nothing is taken in.
 NOT_ONE = 200
