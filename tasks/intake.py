@@ -26,8 +26,10 @@ from tasks.step import outward
 
 #: How far back a shop is read the first time.
 FIRST_WINDOW = timedelta(days=2)
-#: Orders that are judged and committed together; pages are gathered up to it.
-BATCH = 500
+#: Orders that are judged together: judging costs about the same however many they are.
+BATCH = 2_000
+#: Orders that are committed together: locks are held for a moment only.
+PAGE = 500
 #: Missing orders that are fetched by id at once, and at most in one reading; the rest is pulled again later.
 FETCHES_AT_ONCE = 4
 MOST_FETCHES = 1_000
@@ -191,12 +193,14 @@ async def _batches(pages: AsyncIterator[list[Incoming]]) -> AsyncIterator[list[I
 
 
 async def _take(gate: Gate, batch: Sequence[Incoming], pulled: Pulled) -> None:
-    """Judge a batch, then take it in. Raises `SuiteBroken` before anything of it enters."""
+    """Judge a batch, then take it in, page by page. Raises `SuiteBroken` before anything of it enters."""
     await gate.judge(batch)
-    taken = await in_transaction(lambda session: take_orders(session, batch, utcnow()))
-    counts = Counter(pulled.counts)
-    counts.update({outcome.value: count for outcome, count in taken.items()})
-    pulled.counts = dict(counts)
+    for start in range(0, len(batch), PAGE):
+        page = batch[start : start + PAGE]
+        taken = await in_transaction(lambda session, page=page: take_orders(session, page, utcnow()))  # type: ignore[misc]
+        counts = Counter(pulled.counts)
+        counts.update({outcome.value: count for outcome, count in taken.items()})
+        pulled.counts = dict(counts)
 
 
 async def _prove(channel: Channel, window_id: int, read: set[str], pulled: Pulled) -> Census:
