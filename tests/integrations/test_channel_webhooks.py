@@ -83,6 +83,8 @@ def wechat_shop(number: str = "1", *, token: str = "") -> Push:
 def douyin(
     number: str = "1", *, secret: str = MADE_UP.douyin_app_secret, sign: Callable[..., str] = event_sign
 ) -> Push:
+    """A batch of two messages about one order."""
+    data = {"p_id": 4781320682406083640, "shop_id": int(MADE_UP.douyin_shop), "s_ids": [4781320682406083640]}
     told = [{"tag": tag, "msg_id": f"m{tag}-{number}", "data": json.dumps(data)} for tag in ("100", "101")]
     body = json.dumps(told).encode()
     headers = {"app-id": MADE_UP.douyin_app_key, "event-sign": sign(MADE_UP.douyin_app_key, secret, body)}
