@@ -1,12 +1,12 @@
 """Intake: orders a second from the channels' files to rows in the book, and the memory that it takes.
 
 Measured: 100,000 orders of the history, written by the sandbox in the formats of Shopify, WeChat shop and Douyin (a
-page of 500 a file) and read back from the disk by a process of its own: translated by the channel's own reader,
+batch of 2,000 a file) and read back from the disk by a process of its own: translated by the channel's own reader,
 judged by great-expectations as every batch of a pull is (the verdict kept), and taken into the book by `take_orders`,
 which judges each order by the row rules and commits 500 at once. PostgreSQL with every setting of production (fsync
 on). Not measured: what the platforms take to answer. `ms_per_order` says where the time goes; `peak_mb` is the most
 that the process was seen to hold (RSS, looked at fifty times a second), less what it held after its imports and a
-first page.
+first batch.
 
 Against: the same orders, in turn, into a twin book with a million finished orders behind it (`ratio_at_1m`: orders a
 second there ÷ in the book with none; 1 is flat). And against the way that writes one order at a time, an ORM session
@@ -60,7 +60,7 @@ def measure(options: Options) -> dict[str, Any]:
                         seen[one].append(everybody[one].take([file]))
                 if number % every == 0:
                     told = ", ".join(f"{one} {seen[one][-1].rate:.0f}/s" for one in seen)
-                    say(f"page {number} of {len(files) - 1}: {told}")
+                    say(f"batch {number} of {len(files) - 1}: {told}")
             peak = none.peak
     ours, theirs = [all_of(seen[one]) for one in ("none", "one at a time")]
     ratio = ratio_of_pairs(_rates(seen[name]), _rates(seen["none"]))

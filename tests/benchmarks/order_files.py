@@ -13,6 +13,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import tasks.intake
 from integrations.channels import douyin_orders as from_douyin
 from integrations.channels import shopify_orders as from_shopify
 from integrations.channels import wechat_orders as from_wechat_shop
@@ -23,8 +24,8 @@ from integrations.sandbox.history import customers, orders
 from integrations.sandbox.replay import CHANNEL_OF_HISTORY, SHOPS
 from models.intake import Incoming, IncomingOrder
 
-#: Orders in a file: what the product judges and commits together (`tasks.intake.BATCH`).
-PAGE = 500
+#: Orders in a file: what the product judges together.
+PAGE = tasks.intake.BATCH
 SHOP = "benchmark"
 
 Document = dict[str, Any]

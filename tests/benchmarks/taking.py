@@ -24,6 +24,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, select
 
+import tasks.intake
 from models.book import take_orders
 from models.database import engine, transact, utcnow
 from models.entry import line_columns, name_of, order_columns
@@ -48,8 +49,10 @@ def through_the_gate(batch: Sequence[Incoming]) -> None:
 
 
 def into_the_book(batch: Sequence[Incoming]) -> None:
-    """Take a batch in, in one transaction."""
-    transact(lambda session: take_orders(session, batch, utcnow()))
+    """Take a batch in, a page to a transaction."""
+    for start in range(0, len(batch), tasks.intake.PAGE):
+        page = batch[start : start + tasks.intake.PAGE]
+        transact(lambda session, page=page: take_orders(session, page, utcnow()))  # type: ignore[misc]
 
 
 def one_at_a_time(batch: Sequence[Incoming]) -> None:
