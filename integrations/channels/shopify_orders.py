@@ -14,7 +14,6 @@ Edits and refunds, as the schema describes them: a line's `quantity` includes wh
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +29,7 @@ from integrations.channels.payload import (
     text,
 )
 from integrations.channels.shopify_graphql import NAME
+from integrations.spreadsheets.sheet_places import split_district
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 
 #: Nothing was paid in full yet, or what was authorised has lapsed: the order waits for money.
@@ -49,7 +49,6 @@ _BY_FULFILLMENT = {
 }
 #: Gateways that stand for a contract of the seller with the payment provider: who keeps the money, by gateway.
 KEEPERS = {"alipay": "alipay", "wechat_pay": "wechat_pay"}
-_DISTRICT = re.compile(r"\s*(\S{1,8}?(?<!小)(?<!社)(?<!园)(?<!校)[区县旗])\s*(.+)", re.DOTALL)
 
 
 def read_order(payload: Any, shop: str) -> IncomingOrder:
@@ -94,14 +93,14 @@ def read_address(payload: Any) -> Receiver:
     """A `MailingAddress`. It has no district: in a Chinese address that is what `address1` starts with."""
     address = mapping(payload, "shippingAddress")
     street = text(address.get("address1"), "address1")
-    match = _DISTRICT.fullmatch(street)
-    district, street = match.groups() if match else ("", street)
-    more = text(address.get("address2"), "address2")
+    city, more = text(address.get("city"), "city"), text(address.get("address2"), "address2")
+    district, rest = split_district(city, street.strip())
+    district, street = (district, rest) if rest else ("", street)
     return Receiver(
         name=text(address.get("name"), "address name"),
         phone=text(address.get("phone"), "phone"),
         province=text(address.get("province"), "province"),
-        city=text(address.get("city"), "city"),
+        city=city,
         district=district,
         detail=f"{street} {more}".strip(),
     )

@@ -77,7 +77,7 @@ def split_address(address: str) -> Place:
         city, rest = province, rest.removeprefix(province).removeprefix(province[:-1] if rest[2:3] != "市" else "")
     else:
         city, rest = _city(rest)
-    district, rest = _district(city, rest)
+    district, rest = split_district(city, rest)
     return Place(province, city, district, rest.strip())
 
 
@@ -107,7 +107,7 @@ def _from_parts(parts: list[str]) -> Place:
     district = parts[2] if len(parts) > 3 and _is_district(parts[2]) else ""
     if district:
         return Place(province, city, district, " ".join(parts[3:]))
-    found, rest = _district(city, " ".join(parts[2:]))
+    found, rest = split_district(city, " ".join(parts[2:]))
     return Place(province, city, found, rest.strip())
 
 
@@ -128,7 +128,8 @@ def _city(rest: str) -> tuple[str, str]:
     return found[1], rest[found.end() :].lstrip(_BETWEEN)
 
 
-def _district(city: str, rest: str) -> tuple[str, str]:
+def split_district(city: str, rest: str) -> tuple[str, str]:
+    """The district at the beginning of what follows a city, and the rest; "" and all of it where there is none."""
     if city in _WITHOUT_DISTRICTS or city.endswith(("县", "林区")):
         return "", rest
     top = _TOP_OF_CITY.match(rest)

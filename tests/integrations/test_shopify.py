@@ -100,7 +100,7 @@ def test_time_with_an_offset_becomes_utc() -> None:
     assert read_order(payload, "s").placed_at == datetime(2026, 11, 1, 11, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("district", ["浦东新区", "蜀山区", "海珠区", "长兴县"])
+@pytest.mark.parametrize("district", ["浦东新区", "蜀山区", "海珠区", "长兴县", "义乌市", "绿园区"])
 def test_district_is_found_at_the_start_of_the_street(district: str) -> None:
     payload = node()
     payload["shippingAddress"]["address1"] = f"{district}阳光小区3栋"
