@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from integrations.channels.payload import epoch, epoch_or_none, identity, integer, mapping, mappings, text
@@ -27,6 +27,9 @@ _STATUS = {
 #: The platform has no field for a pet profile, so the customer's note carries it, a line for each:
 #: `宠物档案:species=dog;breed=柯基犬` for the order, `宠物档案(SKU):…` for one product of it.
 _PROFILE = re.compile(r"宠物档案(?:[(（]([^)）\n]*)[)）])?[:：]([^\n]*)")
+#: A semicolon ends an answer when another one follows; what people write of a pet's health has semicolons of its own.
+_ANSWER_ENDS = re.compile("[;；](?=[^;；=＝]*[=＝])")
+_FREE_TEXT = "health_notes"
 
 
 def read_order(payload: Any, shop: str, after_sales: Sequence[AfterSale] = ()) -> IncomingOrder:
@@ -67,7 +70,7 @@ def read_order(payload: Any, shop: str, after_sales: Sequence[AfterSale] = ()) -
         buyer=text(order.get("openid"), "openid"),
         receiver=_receiver(mapping(detail.get("delivery_info") or {}, "delivery_info")),
         lines=lines,
-        note=note,
+        note=without_profiles(note, {line.sku for line in lines}),
         attributes=profiles.get("", {}),
         handles={
             "products": {key: _product(product) for product, key in zip(products, keys, strict=True)},
@@ -94,11 +97,37 @@ def read_address(payload: Any, *, masked: bool) -> Receiver:
 
 def read_profiles(note: str) -> dict[str, dict[str, str]]:
     """The pet profiles in a customer's note by SKU; the one for the whole order under ""."""
-    profiles = {}
-    for sku, answers in _PROFILE.findall(note):
-        pairs = (re.split("[=＝]", answer, maxsplit=1) for answer in re.split("[;；]", answers))
-        profiles[sku.strip()] = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
-    return profiles
+    return {sku.strip(): _answers(said)[0] for sku, said in _PROFILE.findall(note)}
+
+
+def without_profiles(note: str, skus: Container[str]) -> str:
+    """The note as it is meant for people; a profile that is for no SKU of the order, or not read whole, stays."""
+
+    def left(profile: re.Match[str]) -> str:
+        sku = (profile[1] or "").strip()
+        return profile[0] if (sku and sku not in skus) or _answers(profile[2])[1] else ""
+
+    kept = _PROFILE.sub(left, note)
+    return note if kept == note else "\n".join(line.rstrip() for line in kept.splitlines() if line.strip())
+
+
+def _answers(said: str) -> tuple[dict[str, str], str]:
+    """The answers of a profile, and what of it is none. A semicolon within health notes is part of them."""
+    answers: dict[str, str] = {}
+    rest: list[str] = []
+    for answer in _ANSWER_ENDS.split(said):
+        key, equals, value = _partition(answer)
+        parts = [value] if key == _FREE_TEXT else re.split("[;；]", value)
+        if equals:
+            answers[key] = parts[0].strip(" ;；")
+        rest += parts[1:] if equals else [answer]
+    return answers, "".join(rest).strip()
+
+
+def _partition(answer: str) -> tuple[str, bool, str]:
+    """An answer's key, whether there is a value at all, and the value."""
+    key, *value = re.split("[=＝]", answer, maxsplit=1)
+    return key.strip(), bool(value), "".join(value)
 
 
 def _receiver(delivery: dict[str, Any]) -> Receiver | None:

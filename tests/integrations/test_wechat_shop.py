@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from integrations.channels import Parcel
 from integrations.channels.payload import incoming
-from integrations.channels.wechat_orders import read_order, read_profiles
+from integrations.channels.wechat_orders import read_order, read_profiles, without_profiles
 from integrations.channels.wechat_shop import WeChatShop
 from integrations.errors import Later, Refused, Unclear
 from integrations.sandbox import wechat_shop_orders as shop
@@ -61,7 +61,7 @@ def test_order_is_read_with_its_pet_and_a_masked_receiver() -> None:
     assert order.placed_at == order.updated_at == order.paid_at == NOON
     assert (order.total_fen, order.paid_fen, order.discount_fen) == (8500 + 17998, 8500 + 17998, 499)
     assert order.attributes == PET
-    assert order.note.startswith("放门口\n宠物档案:species=dog;")
+    assert order.note == "放门口"  # the profile is among the answers
     first, second = order.lines
     assert (first.sku, first.quantity, first.unit_price_fen, first.paid_fen) == ("DOG-DRY-1", 1, 8999, 8500)
     assert (second.quantity, second.paid_fen) == (2, 17998)
@@ -87,12 +87,31 @@ def test_two_pets_keep_their_own_lines() -> None:
             "宠物档案(A-1):species=cat\n宠物档案(A-2):species=dog",
             {"A-1": {"species": "cat"}, "A-2": {"species": "dog"}},
         ),
-        ("宠物档案:health_notes=a=b;乱写;", {"": {"health_notes": "a=b"}}),
+        ("宠物档案:breed=a=b;乱写;", {"": {"breed": "a=b"}}),
+        (
+            "宠物档案:health_notes=年长；关节需养护;易胖;species=dog;",
+            {"": {"health_notes": "年长；关节需养护;易胖", "species": "dog"}},
+        ),
         ("宠物档案:", {"": {}}),
     ],
 )
 def test_profile_is_read_from_the_customers_note(note: str, profiles: dict[str, dict[str, str]]) -> None:
     assert read_profiles(note) == profiles
+
+
+@pytest.mark.parametrize(
+    ("note", "left"),
+    [
+        ("请尽快发货\n\n谢谢 ", "请尽快发货\n\n谢谢 "),
+        ("放门口\n宠物档案:species=dog;breed=柯基犬", "放门口"),
+        ("宠物档案(A-1):species=cat\n宠物档案(A-2):species=dog\n谢谢", "谢谢"),
+        ("宠物档案(A-9):species=cat", "宠物档案(A-9):species=cat"),
+        ("宠物档案:breed=a=b;乱写;", "宠物档案:breed=a=b;乱写;"),
+        ("宠物档案:health_notes=年长；关节需养护;", ""),
+    ],
+)
+def test_what_was_taken_as_a_profile_is_no_note(note: str, left: str) -> None:
+    assert without_profiles(note, {"A-1", "A-2"}) == left
 
 
 @pytest.mark.parametrize(
