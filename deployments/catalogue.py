@@ -115,7 +115,7 @@ def digest(definition: Mapping[str, Any]) -> str:
 
 POOLS: list[Pool] = [
     Pool("desk", "orderloom", 2, "人工操作：单独重跑订单、审核后继续、规则试算。有人在等，随到随跑。", 1.5),
-    Pool("routine", "orderloom", 2, "日常：拉单、物流跟踪、库存推送、告警、对账、报表。", 5.0),
+    Pool("routine", "orderloom", 3, "日常：拉单、物流跟踪、库存推送、告警、对账、报表。", 5.0),
     Pool("surge", "process", 2, "大促加开的履约通道，每个一个进程；仅在大促期间使用。"),
     Pool("deferred", "process", 1, "可缓：问卷、积分、评价分析、洞察。大促期间暂停。"),
 ]
@@ -125,6 +125,7 @@ DEPLOYMENTS: list[Deployment] = [
         name="every-15-minutes",
         entrypoint="flows/ingest_orders.py:ingest_orders",
         pool="routine",
+        limit=2,  # while one waits for a slow channel, the next reads the others
         schedule=Cron("*/15 * * * *"),
         description=(
             "**拉取各渠道订单**，每 15 分钟一次；等不及就点 Run。\n\n"

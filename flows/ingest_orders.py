@@ -7,6 +7,8 @@ import asyncio
 from prefect import flow
 from prefect.states import Completed, Failed, State
 
+from models.alone import alone
+from models.database import utcnow
 from tasks.intake import Pulled, connected_channels, gaps_of, look_again, pull_again, pull_channel
 from tasks.intake_board import show_completeness
 from tasks.shelves import connected_shelves, publish_shelf
@@ -38,19 +40,25 @@ async def ingest_orders(channels: list[str] | None = None) -> State:
 
 
 async def catch_up(name: str) -> list[Pulled]:
-    """A channel's new window, its open gaps, and a second look at what was read an hour ago."""
-    pulled = await pull_channel(name)
-    for seconds in RETRY_AFTER:
-        if not pulled.error:
-            break
-        await asyncio.sleep(seconds)
+    """A channel's new window, its open gaps, and a second look at what was read an hour ago.
+
+    A channel that an earlier run is still reading (throttled, over a large backlog) is left to it.
+    """
+    async with alone(f"intake {name}") as mine:
+        if not mine:
+            return [Pulled(name, utcnow(), utcnow(), busy=True)]
         pulled = await pull_channel(name)
-    read = [pulled]
-    if not pulled.error:
-        read += [await pull_again(name, window_id) for window_id in await gaps_of(name)]
-        again = await look_again(name)
-        read += [again] if again is not None else []
-    return read
+        for seconds in RETRY_AFTER:
+            if not pulled.error:
+                break
+            await asyncio.sleep(seconds)
+            pulled = await pull_channel(name)
+        read = [pulled]
+        if not pulled.error:
+            read += [await pull_again(name, window_id) for window_id in await gaps_of(name)]
+            again = await look_again(name)
+            read += [again] if again is not None else []
+        return read
 
 
 def outcome(read: list[Pulled]) -> State:

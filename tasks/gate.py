@@ -35,13 +35,14 @@ class Gate:
     shop: str
     source: Source
     window_id: int | None = None
+    judges: bool = True
 
     async def judge(self, batch: Sequence[Incoming]) -> Verdict | None:
         """Judge a batch. Raises `SuiteBroken`; bad orders are set aside by the book itself, by the same rules.
 
-        None where batches are not judged (`policy.judge_batches`); the row rules hold either way.
+        None where batches are not judged (`policy.judge_batches`, or not `judges`); the row rules hold either way.
         """
-        if not settings().policy.judge_batches:
+        if not (self.judges and settings().policy.judge_batches):
             return None
         orders, catalogue = await in_transaction(lambda session: _prepared(session, batch))
         now = utcnow()

@@ -59,10 +59,14 @@ class Pulled:
     held: int = 0
     fetched: int = 0
     missing: tuple[str, ...] = ()
+    judged: bool = True
+    busy: bool = False  # another run is reading this channel: nothing was done
 
     @property
     def sentence(self) -> str:
         """One line for the operator."""
+        if self.busy:
+            return f"{self.channel} 正由另一个运行在读"
         if self.error:
             return f"{self.channel} 没有拉成:{self.error}"
         told = "、".join(f"{WORDS[Taken(name)]} {count}" for name, count in self.counts.items() if count)
@@ -82,12 +86,17 @@ def connected_channels() -> list[str]:
 
 @outward("拉取渠道订单")
 async def pull_channel(
-    name: str, since: datetime | None = None, until: datetime | None = None, why: Why = Why.PULL
+    name: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    why: Why = Why.PULL,
+    judged: bool = True,
 ) -> Pulled:
     """Read a channel's next window into the book and prove it; or the window that is given, for another reason.
 
     Twice, or twice at once: every order once, the mark only forward. A channel that fails keeps its mark and says
-    why; what was read before stays, and is read again next time. Never raises.
+    why; what was read before stays, and is read again next time. Not `judged`, only the row rules are asked, which
+    costs no great-expectations. Never raises.
     """
     channel = platforms().channel(name)
     overlap = timedelta(minutes=settings().policy.pull_overlap_minutes)
@@ -97,7 +106,7 @@ async def pull_channel(
         next_since, next_until = window.next_window(session, name, channel.shop, now, overlap, FIRST_WINDOW)
         return window.begin(session, name, channel.shop, since or next_since, until or next_until, why, now)
 
-    return await _read_and_prove(channel, await in_transaction(begin))
+    return await _read_and_prove(channel, await in_transaction(begin), judged)
 
 
 @outward("补拉缺口")
@@ -141,9 +150,9 @@ async def forget_old_readings() -> int:
     return await in_transaction(work)
 
 
-async def _read_and_prove(channel: Channel, row: PullWindow) -> Pulled:
+async def _read_and_prove(channel: Channel, row: PullWindow, judged: bool = True) -> Pulled:
     assert row.id is not None
-    id, pulled = row.id, Pulled(channel.name, row.since, row.until, why=Why(row.why))
+    id, pulled = row.id, Pulled(channel.name, row.since, row.until, why=Why(row.why), judged=judged)
     try:
         read = await _read(channel, id, pulled)
         census = await _prove(channel, id, read, pulled)
@@ -172,7 +181,7 @@ async def _read(channel: Channel, window_id: int, pulled: Pulled) -> set[str]:
 
 def _gate(channel: Channel, window_id: int, pulled: Pulled) -> Gate:
     source = Source.BACKFILL if pulled.why is Why.BACKFILL else Source.PULL
-    return Gate(channel.name, channel.shop, source, window_id)
+    return Gate(channel.name, channel.shop, source, window_id, judges=pulled.judged)
 
 
 async def _batches(pages: AsyncIterator[list[Incoming]]) -> AsyncIterator[list[Incoming]]:

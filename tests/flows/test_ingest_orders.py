@@ -13,6 +13,7 @@ from sqlmodel import Session, col, select
 
 from flows.ingest_orders import catch_up, ingest_orders
 from integrations.sandbox.world import World
+from models.alone import alone
 from models.database import transact
 from models.order import Order
 from models.quarantine import Quarantined
@@ -69,6 +70,20 @@ async def test_a_channel_that_is_down_holds_no_other_and_keeps_its_mark(
     home.sandbox.world.clear_faults()
     assert (await _ingest()).name == "新单 1"
     assert len(entered(ids)) == 3
+
+
+async def test_a_channel_that_is_still_being_read_holds_no_other(home: House, prefect_server: RunningServer) -> None:
+    # given a run that is not done with one channel
+    ids = [id for channel in CHANNELS for id in place(home, Kind.STOCKED, channel)]
+    async with alone("intake douyin") as mine:
+        assert mine
+        # when the next one comes, then it reads the others
+        state = await _ingest()
+    assert state.name == "新单 2"
+    assert "douyin 正由另一个运行在读" in str(state.message)
+    assert {order.channel for order in entered(ids)} == {"shopify", "wechat_shop"}
+    # and the one after reads that one too
+    assert (await _ingest()).name == "新单 1"
 
 
 async def test_with_every_channel_down_the_run_fails(home: House, prefect_server: RunningServer) -> None:
