@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlmodel import Session, SQLModel
 
 from models.fulfilment import Fulfilment, FulfilmentLine, Stage, WaitingOn
-from models.intake import Incoming, IncomingOrder, PlatformStatus
+from models.intake import Incoming, IncomingOrder, PlatformStatus, content_of
 from models.order import PREFIXES, Contact, Order, OrderLine, contact_columns
 from models.product import Product
 from models.timeline import EventKind, OrderEvent
@@ -22,6 +22,9 @@ from models.warehouse import home_warehouses
 
 #: What a channel knows an order by: channel, shop, channel order id.
 Name = tuple[str, str, str]
+
+#: Under which handle an order keeps the digest of what its channel said last.
+SEEN = "seen"
 
 #: How long until an unpaid order is looked at again by itself.
 UNPAID_LOOK_AGAIN = timedelta(minutes=30)
@@ -96,7 +99,7 @@ def order_columns(incoming: IncomingOrder) -> dict[str, Any]:
         "buyer": incoming.buyer,
         "note": incoming.note,
         "attributes": dict(incoming.attributes),
-        "handles": dict(incoming.handles),
+        "handles": {**incoming.handles, SEEN: content_of(incoming)},
     }
 
 

@@ -6,6 +6,7 @@ or a missing address is carried over as it is, and `models/quality.py` says what
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -103,3 +104,12 @@ class Unreadable:
 
 
 Incoming = IncomingOrder | Unreadable
+
+
+def content_of(order: IncomingOrder) -> str:
+    """A digest (16 hex digits) of what an order says: lines, receiver, money and notes, without times and handles."""
+    said = (
+        order.lines, order.receiver, order.total_fen, order.paid_fen, order.refunded_fen, order.freight_fen,
+        order.discount_fen, order.note, sorted(order.attributes.items()),
+    )  # fmt: skip
+    return hashlib.blake2s(repr(said).encode(errors="surrogatepass"), digest_size=8).hexdigest()

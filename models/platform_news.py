@@ -11,9 +11,9 @@ from models.cancellation import reopen_if_paid_late, request_cancellation
 from models.change import ChangeKind
 from models.edited_lines import LinesChange, follow_lines
 from models.effect import SHIP_NOTICE, effects_of
-from models.entry import line_columns, order_columns
+from models.entry import SEEN, line_columns, order_columns
 from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
-from models.intake import IncomingLine, IncomingOrder, PlatformStatus
+from models.intake import IncomingLine, IncomingOrder, PlatformStatus, content_of
 from models.new_address import follow_receiver
 from models.order import Contact, Order, OrderLine, keep_contact, lines_of, lock_order
 from models.paid_elsewhere import keep_in_mind
@@ -37,11 +37,12 @@ _FURTHER = {status: -1 if status is PlatformStatus.UNKNOWN else place for place,
 def is_news(incoming: IncomingOrder, order: Order) -> bool:
     """Whether a channel tells something newer.
 
-    Platforms count in seconds: within one, the further status wins, and of one status the larger sum paid back.
+    Platforms count in seconds: within one, the further status wins, of one status the larger sum paid back, and with
+    all of that alike whatever says something else: an order edited in the very second in which it was read.
     """
     told = (incoming.updated_at, _FURTHER[incoming.status], incoming.refunded_fen)
-    status = PlatformStatus(order.platform_status)
-    return told > (order.platform_updated_at, _FURTHER[status], order.platform_refunded_fen)
+    known = (order.platform_updated_at, _FURTHER[PlatformStatus(order.platform_status)], order.platform_refunded_fen)
+    return told > known or (told == known and order.handles.get(SEEN) not in (None, content_of(incoming)))
 
 
 def follow(
@@ -59,6 +60,7 @@ def follow(
     before, actor = order.platform_status, f"platform:{order.channel}"
     unpaid = _was_never_paid(session, order)
     order.platform_updated_at, order.platform_status = incoming.updated_at, incoming.status.value
+    order.handles = {**order.handles, SEEN: content_of(incoming)}
     session.add(order)
     told = before != incoming.status.value
     if incoming.status in _ENDED:

@@ -265,3 +265,15 @@ def test_shipped_on_the_channel_by_us_is_no_surprise(session: Session) -> None:
     assert order.id is not None
     assert open_holds(session, order.id) == []
     assert {effect.kind for effect in effects_of(session, order.id)} == {"waybill", "ship_notice", "sms"}
+
+
+def test_an_edit_in_the_very_second_in_which_the_order_was_read_is_news(session: Session) -> None:
+    # given an order that was read, and edited on its channel within the same second
+    open_shop(session)
+    order = incoming()
+    taken(session, order)
+    assert order.receiver is not None
+    moved = replace(order, receiver=replace(order.receiver, detail="新路 9 号"))
+    # when it is read again, then the new address is taken, once
+    assert take_orders(session, [moved], NOW) == {Taken.CHANGED: 1}
+    assert take_orders(session, [moved], NOW) == {Taken.KNOWN: 1}
