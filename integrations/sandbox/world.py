@@ -159,6 +159,10 @@ class World:
         due = time.time() + seconds / self.speed
         self._db.execute("INSERT INTO job (due, kind, body) VALUES (?,?,?)", (due, kind, json.dumps(body)))
 
+    def waiting(self, kinds: str) -> int:
+        """How many jobs of these kinds (a pattern of SQL: `douyin.push%`) are not done yet."""
+        return int(self._db.execute("SELECT count(*) FROM job WHERE kind LIKE ?", (kinds,)).fetchone()[0])
+
     def due(self, limit: int = 200) -> list[Job]:
         """Jobs whose time has come, oldest first. Call `done` after doing one: a killed sandbox does it again."""
         rows = self._db.execute(

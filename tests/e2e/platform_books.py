@@ -91,20 +91,23 @@ def _shopify(world: World, order: Document) -> Told:
 
 def _wechat_shop(world: World, order: Document) -> Told:
     detail = order["order_detail"]
-    after_sales = [
-        one for one in world.window(wechat_after_sales.AFTER_SALE) if one["order_id"] == order["order_id"]
-    ]  # what was exchanged is still to be delivered
-    exchanged = {
-        f"{one['product_info']['product_id']}:{one['product_info']['sku_id']}": one["product_info"]["count"]
-        for one in after_sales
-        if one["type"] == "EXCHANGE"
-    }
-    paid_back = sum(one["refund_info"]["amount"] for one in after_sales if one["status"] == wechat_after_sales.PAID)
+    sold_by_id = {f"{one['product_id']}:{one['sku_id']}": one for one in detail["product_infos"]}
+    left = {id: one["finish_aftersale_sku_cnt"] for id, one in sold_by_id.items()}  # not explained by an after-sale
+    exchanged = dict.fromkeys(sold_by_id, 0)  # still to be delivered
+    refunded = 0
+    for after_sale in world.window(wechat_after_sales.AFTER_SALE):
+        if after_sale["order_id"] == order["order_id"]:
+            about = after_sale["product_info"]
+            id = f"{about['product_id']}:{about['sku_id']}"
+            left[id] -= about["count"]
+            exchanged[id] += about["count"] if after_sale["type"] == "EXCHANGE" else 0
+            refunded += after_sale["refund_info"]["amount"] if after_sale["status"] == wechat_after_sales.PAID else 0
+    # a cancellation pays back what is left without an after-sale that one could ask for
+    refunded += sum(one["real_price"] * left[id] // one["sku_cnt"] for id, one in sold_by_id.items() if left[id] > 0)
     total, paid = detail["price_info"]["order_price"], bool(detail["pay_info"]["pay_time"])
 
-    def line(one: Document) -> ToldLine:
-        id = f"{one['product_id']}:{one['sku_id']}"
-        gone = one["finish_aftersale_sku_cnt"] - exchanged.get(id, 0)
+    def line(id: str, one: Document) -> ToldLine:
+        gone = one["finish_aftersale_sku_cnt"] - exchanged[id]
         return ToldLine(id, one["sku_code"], one["sku_cnt"], gone, one["sale_price"], one["real_price"])
 
     to = detail["delivery_info"]["address_info"]
@@ -122,8 +125,7 @@ def _wechat_shop(world: World, order: Document) -> Told:
         total_fen=total,
         paid_fen=total if paid else 0,
         freight_fen=detail["price_info"]["freight"],
-        # a cancellation pays everything back without an after-sale that one could ask for
-        refunded_fen=total if order["status"] == 200 and not after_sales else paid_back,
+        refunded_fen=refunded,
         receiver=to
         and (
             to["user_name"],
@@ -134,7 +136,7 @@ def _wechat_shop(world: World, order: Document) -> Told:
         ),
         is_masked=True,
         is_listed=True,
-        lines=tuple(line(one) for one in detail["product_infos"]),
+        lines=tuple(line(id, one) for id, one in sold_by_id.items()),
     )
 
 

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -37,9 +38,10 @@ from models.settings import settings
 from models.window import PullWindow
 from tasks.intake import Pulled, gaps_of, look_again, pull_again, pull_channel
 from tasks.outside import platforms
+from tests.database import TemporaryServer
 from tests.e2e.platform_books import told_orders
 from tests.e2e.reconciled import unproved
-from tests.house import House
+from tests.house import House, house
 
 CHANNELS = ("shopify", "wechat_shop", "douyin", "taobao", "jd", "pinduoduo")
 #: What each platform calls its listing of orders, and the call that gives one order.
@@ -58,6 +60,12 @@ ONE = {
     "taobao": "taobao.trade.fullinfo.get",
     "jd": "jingdong.pop.order.get",
     "pinduoduo": "pdd.order.information.get",
+}
+#: What platforms call it when too many calls came, when their service failed, and when our token is over.
+FAULT_NAMES = {
+    "throttled": {"wechat_shop": "minute_quota", "douyin": "rate_limited"},
+    "service_failed": dict.fromkeys(CHANNELS, "busy") | {"shopify": "internal_error", "douyin": "service_error"},
+    "token_expired": dict.fromkeys(("taobao", "jd", "pinduoduo"), "session_expired"),
 }
 #: Where the sizes of the channels' pages stand, and how many orders they hold in these tests.
 PAGE_SIZES = {
@@ -89,9 +97,17 @@ class Clock:
 
 
 @contextmanager
+def selling_everywhere(server: TemporaryServer, directory: Path) -> Iterator[House]:
+    """A house that is connected to every channel, and judges orders by the row rules alone."""
+    policy = {"stock_check_minutes": 0, "judge_batches": False}
+    with house(server, directory, overrides={"policy": policy}, more_channels=True) as furnished:
+        yield furnished
+
+
+@contextmanager
 def short_pages_and_a_clock() -> Iterator[Clock]:
     """While it is open, pages are short, nothing is waited for, and reading happens by the clock that is yielded."""
-    clock = Clock((utcnow() - timedelta(days=20)).replace(microsecond=0))
+    clock = Clock((utcnow() - timedelta(days=400)).replace(microsecond=0))
     with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=6):
         for name, size in PAGE_SIZES.items():
             module, _, constant = name.partition(".")
@@ -148,7 +164,11 @@ class PlayedShop:
             ]
 
     def fault(self, kind: str, *, after: int = 0, times: int = 1, operation: str = "", **detail: float) -> None:
-        """Play a fault on the platform's listing (or another operation) after so many calls that go well."""
+        """Play a fault on the platform's listing (or another operation) after so many calls that go well.
+
+        `kind` as the platform names it, or "throttled", "service_failed", "token_expired" for what each of them has.
+        """
+        kind = FAULT_NAMES.get(kind, {}).get(self.channel, kind)
         world, wanted = self.home.sandbox.world, operation or LISTING[self.channel]
         if after:
             world.set_fault(self.channel, wanted, "none_yet", times=after)

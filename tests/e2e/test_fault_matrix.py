@@ -14,17 +14,11 @@ from integrations.sandbox.channel_pushes import OFF
 from models.database import transact
 from models.window import PullMark, PullWindow, Why
 from tests.database import TemporaryServer
-from tests.e2e.played_shop import CHANNELS, LISTING, ONE, Clock, PlayedShop, short_pages_and_a_clock
+from tests.e2e.played_shop import CHANNELS, LISTING, ONE, Clock, PlayedShop, selling_everywhere, short_pages_and_a_clock
 from tests.e2e.reconciled import differences, received_otherwise_than_once
-from tests.house import House, house
+from tests.house import House
 from tests.orders import entered
 
-#: What each platform calls it when too many calls came, when its service failed, and when our token is over.
-NAMES = {
-    "throttled": {"wechat_shop": "minute_quota", "douyin": "rate_limited"},
-    "service_failed": dict.fromkeys(CHANNELS, "busy") | {"shopify": "internal_error", "douyin": "service_error"},
-    "token_expired": dict.fromkeys(("taobao", "jd", "pinduoduo"), "session_expired"),
-}
 #: Who says that we are to wait a minute.
 WAITS_LONG = {("jd", "throttled")}
 #: On these the shop's authorisation cannot be renewed by us: its owner has to.
@@ -47,7 +41,7 @@ PLACED = 10  # orders: three pages
 
 @pytest.fixture(scope="module")
 def _furnished(database_server: TemporaryServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(database_server, tmp_path_factory.mktemp("house"), more_channels=True) as furnished:
+    with selling_everywhere(database_server, tmp_path_factory.mktemp("house")) as furnished:
         furnished.sandbox.world.put(OFF, "", {"off": True})  # here everything has to be found by reading
         yield furnished
 
@@ -72,7 +66,7 @@ async def shop(request: pytest.FixtureRequest, _furnished: House, _clock: Clock)
 async def test_a_page_that_fails_is_asked_for_again(shop: PlayedShop, fault: str) -> None:
     # given a platform whose second page fails, four times
     ids = shop.place(PLACED)
-    shop.fault(NAMES.get(fault, {}).get(shop.channel, fault), after=1, times=4)
+    shop.fault(fault, after=1, times=4)
     # when it is pulled
     pulled = await shop.pull()
     # then everything is there; who is told to wait for long comes back with the next pull
@@ -99,7 +93,7 @@ async def test_a_token_that_expires_between_two_pages(shop: PlayedShop) -> None:
     # given a token that is over after the first page
     shop.place(PLACED)
     before = _mark(shop)
-    shop.fault(NAMES["token_expired"].get(shop.channel, "token_expired"), after=1)
+    shop.fault("token_expired", after=1)
     pulled = await shop.pull()
     # then we renew it and go on; what only the shop's owner can renew is said clearly, and nothing has moved
     if shop.channel in OWNER_RENEWS:
