@@ -102,7 +102,7 @@ class OrderSheet(SQLModel, table=True):
     def can_be_confirmed(self) -> bool:
         """Whether a person may change the columns and confirm it (again)."""
         waits = self.state in (SheetState.UPLOADED.value, SheetState.FAILED.value)
-        return bool(self.head) and (waits or (self.state == SheetState.DONE.value and self.dry_run))
+        return bool(self.head and self.header_key) and (waits or (self.state == SheetState.DONE.value and self.dry_run))
 
     @property
     def share_done(self) -> float:
@@ -196,14 +196,28 @@ def confirm(
 
     One that failed half way goes on where it was, unless the columns were changed. Twice: the second is refused.
     """
+    sheet = choose(session, sheet_id, mapping)
+    if dry_run or sheet.dry_run:
+        begin_anew(session, sheet)
+    sheet.dry_run = dry_run
+    sheet.state, sheet.error = SheetState.CONFIRMED.value, ""
+    sheet.confirmed_by, sheet.confirmed_at, sheet.run_requested_at = by, now, None
+    session.add(sheet)
+    return sheet
+
+
+def choose(session: Session, sheet_id: int, mapping: dict[str, Any]) -> OrderSheet:
+    """Keep another choice of columns, finished or not, for a sheet that is not confirmed. Raises `SheetRefused`.
+
+    What an earlier run with other columns came to is forgotten: it would go on at the wrong order.
+    """
     sheet = find(session, sheet_id, lock=True)
     if not sheet.can_be_confirmed:
         raise SheetRefused(f"表格 #{sheet_id} {why_not(sheet)}")
-    if not (sheet.state == SheetState.FAILED.value and same(sheet.mapping, mapping) and not dry_run | sheet.dry_run):
+    if not same(sheet.mapping, mapping):
         begin_anew(session, sheet)
-    sheet.mapping, sheet.dry_run = mapping, dry_run
-    sheet.state, sheet.error = SheetState.CONFIRMED.value, ""
-    sheet.confirmed_by, sheet.confirmed_at, sheet.run_requested_at = by, now, None
+        sheet.dry_run, sheet.state, sheet.error = False, SheetState.UPLOADED.value, ""
+    sheet.mapping = mapping
     session.add(sheet)
     return sheet
 
@@ -214,7 +228,9 @@ def why_not(sheet: OrderSheet) -> str:
         return f"已由 {sheet.confirmed_by} 确认,正在排队或处理。"
     if sheet.state == SheetState.DONE.value:
         return "已经导入过了,没有任何改变。"
-    return "已不在,请重新上传。" if sheet.state == SheetState.DISCARDED.value else "还没有打开,请先选编码。"
+    if sheet.state == SheetState.DISCARDED.value or not sheet.head:
+        return "的文件已经删除,请重新上传。"
+    return "还没有打开,请先选编码。"
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:

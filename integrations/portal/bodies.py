@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 FORM_BYTES = 16 * 1024
-FORM_FIELDS = 320  # a stock check has a box for each of its SKUs
+FORM_FIELDS = 360  # a sheet of orders has a choice for each of its 300 columns
 READING_SECONDS = 15.0
 
 

@@ -32,6 +32,7 @@ ACTIONS = {
     "compensate": "批准、驳回、办理补偿,了结退不出去的退款",
     "correct": "改正隔离的订单,重新提交",
     "explain_gap": "核对渠道订单的缺口",
+    "import": "导入表格订单,下载搁置的行",
     "see_coupons": "看到补偿券的券码",
 }
 

@@ -38,6 +38,7 @@ MAY = {
     "compensate": frozenset({"customer_service_lead", "finance", "admin"}),
     "correct": frozenset({"customer_service", "customer_service_lead", "admin"}),
     "explain_gap": frozenset({"customer_service_lead", "admin"}),
+    "import": frozenset({"customer_service_lead", "admin"}),
     "see_coupons": frozenset({"customer_service", "customer_service_lead", "admin"}),
 }
 

@@ -14,6 +14,7 @@ from integrations.portal import (
     compensation_actions,
     compensations_page,
     help_page,
+    import_pages,
     intake_page,
     order_actions,
     order_detail,
@@ -60,6 +61,7 @@ def make_staff(hosts: Collection[str] = LOOPBACK) -> ASGIApp:
             *stock_pages.ROUTES,
             *intake_page.ROUTES,
             *quarantine_page.ROUTES,
+            *import_pages.ROUTES,
             Route("/help", help_page.explain_words, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]
