@@ -29,6 +29,7 @@ from models.fulfilment import Claim, Stage, advance, fulfilments_of, hold_on, in
 from models.lessening import lessen
 from models.order import Order, lock_order
 from models.parcel import parcel_of
+from models.parting import leave
 from models.parts import Part, lock_promises, needs, parts_of, rewind, send_by_another
 from models.production import WorkOrder, WorkState
 from models.reservation import Purpose
@@ -206,6 +207,7 @@ def _forget_failed(session: Session, own: Part, line_id: int, works: list[WorkOr
 
 def _end(session: Session, claim: Claim, now: datetime) -> None:
     """The claimed fulfilment carries nothing any more."""
+    leave(session, claim.fulfilment_id, "没有要发的商品了", now)
     give_back(session, claim.fulfilment_id, ACTOR, now, "渠道改单")
     withdraw(session, claim.fulfilment_id)
     withdraw_check(session, claim.fulfilment_id, now)
