@@ -26,6 +26,7 @@ from models.effect import (
 )
 from models.fulfilment import (
     Claim,
+    ClaimLost,
     FulfilmentLine,
     Stage,
     WaitingOn,
@@ -110,11 +111,14 @@ class ChangeLane:
         return not claim.stage.reached(Stage.SHIPPED) and self._step(claim, factory_works)
 
     def _carry_part(self, claim: Claim, until: Stage, factory_works: bool) -> bool:
-        moved = self._changes(claim)
-        held = any(hold.blocking for hold in open_holds(self.session, claim.order_id))
-        while not held and not claim.stage.reached(until) and self._step(claim, factory_works):
-            moved = True
-        self.park(claim)
+        try:
+            moved = self._changes(claim)
+            held = any(hold.blocking for hold in open_holds(self.session, claim.order_id))
+            while not held and not claim.stage.reached(until) and self._step(claim, factory_works):
+                moved = True
+            self.park(claim)
+        except ClaimLost:  # another part has given it something to carry
+            return True
         return moved
 
     def _changes(self, claim: Claim) -> bool:

@@ -23,13 +23,14 @@ from models.fulfilment import Claim, ClaimLost, Stage, claim_order, fulfilments_
 from models.hold import lift, open_holds
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus
 from models.order import Order
+from models.parcel import parcel_of
 from tests.models.build import CAN, DRY, NOW, PET, RECEIVER, cans, incoming, made, taken
 from tests.models.change_lane import ChangeLane, Outside, shipped
 
 MOST_LINES = 5
-PLACE, PIECES = st.integers(0, MOST_LINES - 1), st.integers(0, 3)
-#: What a lane does between two changes: so many steps, and whether it dies after them.
-STEPS, DIES = st.integers(1, 4), st.sampled_from([False, False, False, True])
+MOST_STEPS = 8
+#: What the channel says between two steps of a lane, the more often the more times it stands here.
+CHANGES = [*["nothing"] * 4, *["pieces"] * 3, *["moved"] * 2, "added", "swapped", "money back", "paid", "old news"]
 
 
 @dataclass
@@ -88,8 +89,41 @@ class Changes(RuleBasedStateMachine):
         """Whether the factory stops what it has not made, and the carrier gives waybills back."""
         self.lane.outside.stops, self.lane.outside.cancels = stops, cancels
 
-    @rule(place=PLACE, cancelled=PIECES)
-    def pieces(self, place: int, cancelled: int) -> None:
+    @rule(
+        change=st.sampled_from(CHANGES),
+        place=st.integers(0, MOST_LINES - 1),
+        number=st.integers(0, 3),
+        which=st.integers(0, 3),
+        steps=st.integers(1, 4),
+        dies=st.sampled_from([False, False, False, True]),
+        factory=st.booleans(),
+        parcels=st.booleans(),
+    )
+    def turn(
+        self, change: str, place: int, number: int, which: int, steps: int, dies: bool, factory: bool, parcels: bool
+    ) -> None:
+        """The channel says something new, or does not; then a lane goes on.
+
+        One rule for all: which rules a run has at all is drawn, and a run without lanes would show nothing.
+        """
+        match change:
+            case "pieces":
+                self._pieces(place, number)
+            case "added":
+                self._added(CAN if place % 2 else DRY, 1 + number % 2, paid=number > 0)
+            case "swapped":
+                self._swapped(place)
+            case "moved":
+                self._moved(place)
+            case "money back":
+                self._money_back(1 + number)
+            case "paid":
+                self._paid()
+            case "old news":
+                self._old_news(1 + number)
+        self._works(which, steps, dies, factory, parcels)
+
+    def _pieces(self, place: int, cancelled: int) -> None:
         """So many pieces of a line are wanted no more, or wanted again. Something is always wanted."""
         line = self.shop.order.lines[place % len(self.shop.order.lines)]
         changed = replace(line, cancelled_quantity=min(cancelled, line.quantity))
@@ -98,8 +132,7 @@ class Changes(RuleBasedStateMachine):
             self.shop.with_line(place % len(self.shop.order.lines), changed)
             self._told()
 
-    @rule(sku=st.sampled_from([CAN, DRY]), pieces=st.integers(1, 2), paid=st.booleans())
-    def added(self, sku: str, pieces: int, paid: bool) -> None:
+    def _added(self, sku: str, pieces: int, *, paid: bool) -> None:
         """A line is added, and paid for at once or not."""
         if len(self.shop.order.lines) >= MOST_LINES:
             return
@@ -110,8 +143,7 @@ class Changes(RuleBasedStateMachine):
             self.shop.pay()
         self._told()
 
-    @rule(place=PLACE)
-    def swapped(self, place: int) -> None:
+    def _swapped(self, place: int) -> None:
         """Cans become bags, or bags cans, for the same money."""
         place %= len(self.shop.order.lines)
         line = self.shop.order.lines[place]
@@ -119,35 +151,30 @@ class Changes(RuleBasedStateMachine):
         self.shop.with_line(place, replace(line, sku=sku, attributes=dict(pet)))
         self._told()
 
-    @rule(street=st.integers(1, 9))
-    def moved(self, street: int) -> None:
+    def _moved(self, street: int) -> None:
         """The customer has another address, or the old one again."""
         self.shop.change(receiver=replace(RECEIVER, detail=f"新地址 {street} 号"))
         self._told()
 
-    @rule(fen=st.integers(1, 100))
-    def money_back(self, fen: int) -> None:
+    def _money_back(self, fen: int) -> None:
         """Some money goes back, and the goods are still wanted."""
         self.shop.change(refunded_fen=self.shop.order.refunded_fen + fen)
         self._told()
 
-    @rule()
-    def paid(self) -> None:
+    def _paid(self) -> None:
         """What is open is paid."""
         if self.shop.owed:
             self.shop.pay()
             self._told()
 
-    @rule(ago=st.integers(1, 3))
-    def old_news(self, ago: int) -> None:
+    def _old_news(self, ago: int) -> None:
         """What the channel said before comes once more."""
         if len(self.shop.said) > ago:
             old = self.shop.said[-1 - ago]
             assert take_orders(self.session, [old], NOW) == {Taken.KNOWN: 1}
 
-    @rule(which=st.integers(0, 3), steps=STEPS, dies=DIES, factory=st.booleans())
-    def works(self, which: int, steps: int, dies: bool, factory: bool) -> None:
-        """A lane takes a part a few steps on, and dies or goes on with another."""
+    def _works(self, which: int, steps: int, dies: bool, factory: bool, parcels: bool) -> None:
+        """A lane takes a part a few steps on, or as far as to its waybill, and dies or goes on with another."""
         for claim in claim_order(self.session, self.order.id or 0, "lane", 120, NOW):
             self.claims[claim.fulfilment_id] = claim
         if not self.claims:
@@ -155,8 +182,10 @@ class Changes(RuleBasedStateMachine):
         claim = list(self.claims.values())[which % len(self.claims)]
         try:
             moves = True
-            for _ in range(steps):
-                moves = moves and self.lane.one_step(claim, factory_works=factory)
+            for _ in range(MOST_STEPS if parcels else steps):
+                if parcels and parcel_of(self.session, claim.fulfilment_id) is not None:
+                    break
+                moves = moves and self.lane.one_step(claim, factory_works=factory or parcels)
             if dies:
                 self._taken_for_dead(claim)
             elif not moves or claim.stage.final:
@@ -174,7 +203,8 @@ class Changes(RuleBasedStateMachine):
 
     @invariant()
     def no_rule_is_broken(self) -> None:
-        assert [(rule.code, rule.rows) for rule in check(self.session, NOW)] == []
+        broken = [(rule.code, rule.rows) for rule in check(self.session, NOW)]
+        assert not broken, f"{broken}"
 
     def teardown(self) -> None:
         """What is open is paid, holds are dealt with, and one healthy lane works until nothing is left to do."""
@@ -208,6 +238,8 @@ class Changes(RuleBasedStateMachine):
         gone = [p.id for p in fulfilments_of(self.session, order_id) if p.stage == Stage.SHIPPED.value]
         assert not self.lane.late() & set(gone) or "address_changed" in told, "sent to the old address"
         assert all(change.state != "asked" for change in changes_of(self.session, order_id))
+        row = self.session.connection().execute(text("SELECT on_hand, reserved FROM stock_item WHERE sku = 'CAN-400'"))
+        assert row.one() == (1000 - sent[CAN], 0), "cans on hand"
 
     def _told(self) -> None:
         self.shop.said.append(self.shop.order)
