@@ -57,6 +57,7 @@ _STEPS = {
     "match-recipe": "匹配配方",
     "reserve-stock": "预留库存",
     "feed-backorders": "到货分配",
+    "follow-changes": "按改单处理",
     "expire-reservations": "预留到期",
     "stock-check": "库存核对",
     "review": "送审",
