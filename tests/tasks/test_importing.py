@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,6 +216,42 @@ async def test_stopped_and_confirmed_again_it_goes_on_where_it_was(home: House, 
     done = await import_sheet(number, quiet, path=path)
     assert outcomes(done) == {"new": 1100}
     assert counted("SELECT count(*) FROM orders WHERE shop = 'go-on'") == 1100
+
+
+@pytest.mark.parametrize("commit", [1, 3, 4, 5])
+async def test_killed_half_way_and_run_again_nothing_is_double(home: House, tmp_path: Path, commit: int) -> None:
+    # given an import that is killed right after one of its commits
+    shop, orders = f"killed-{commit}", baskets(1300, prefix=f"K{commit}-")
+    path = sheet_file(tmp_path / "a.csv", orders)
+    spoil(path, {2: ("联系手机", ""), 700: ("联系手机", "")})
+    number = confirmed(path, shop)
+    killed = run_and_kill(home, number, path, commit)
+    assert killed == -signal.SIGKILL
+    half = transact(lambda s: order_sheet.find(s, number))
+    entered = counted("SELECT count(*) FROM orders WHERE shop = :shop", shop=shop)
+    assert (half.state, half.orders_done) == (SheetState.RUNNING.value, entered + half_aside(half))
+    # when somebody takes over
+    transact(lambda s: setattr(order_sheet.find(s, number), "heartbeat_at", utcnow() - 2 * sheet_run.SILENCE))
+    done = await import_sheet(number, quiet, path=path)
+    # then every order is there once, and the report counts each once
+    assert outcomes(done) == {"new": 1298, "quarantined": 2}
+    assert len(rejected_rows(done)) == 2
+    assert counted("SELECT count(*) FROM orders WHERE shop = :shop", shop=shop) == 1298
+    rows = "SELECT count(*) FROM order_line l JOIN orders o ON o.id = l.order_id WHERE shop = :shop"
+    good = [one for place, one in enumerate(orders) if place not in (2, 700)]
+    assert counted(rows, shop=shop) == sum(len(one.basket.lines) for one in good)
+
+
+def run_and_kill(home: House, number: int, path: Path, commit: int) -> int:
+    """Import in a process of its own, which dies behind its `commit`th transaction; its exit code."""
+    command = [sys.executable, "-m", "tests.tasks.import_memory", str(number), str(path)]
+    kill = {"ORDERLOOM_KILL_AT": f"committed#{commit}"}
+    return subprocess.run(command, env={**os.environ, **home.environment, **kill}, timeout=300).returncode
+
+
+def half_aside(sheet: OrderSheet) -> int:
+    """How many orders of a sheet are set aside so far."""
+    return outcomes(sheet).get("quarantined", 0)
 
 
 async def test_dates_that_nobody_can_tell_are_asked_about_before_anything_is_taken(home: House, tmp_path: Path) -> None:
