@@ -285,7 +285,7 @@ def test_hostile_body_is_refused_and_costs_little(body: bytes) -> None:
 INSIDE = {**HOSTILE, "no event": b'{"order_info": {"order_id": 1}}', "odd id": b'{"Event":"e","o":{"order_id":[1]}}'}
 
 
-@pytest.mark.parametrize("name", INSIDE.keys() - {"huge"})
+@pytest.mark.parametrize("name", sorted(INSIDE.keys() - {"huge"}))
 def test_signed_nonsense_is_refused(name: str) -> None:
     sealed = seal(key_of(AES_KEY), INSIDE[name][:100_000], APP)
     with pytest.raises(Refused):
