@@ -22,6 +22,7 @@ from integrations.sandbox.order_sheets import SheetOrder
 from integrations.spreadsheets.arriving import remember, see
 from integrations.spreadsheets.kept_sheets import Keeper
 from models import order_sheet
+from models.checks import check
 from models.database import transact, utcnow
 from models.fulfilment import Stage
 from models.notification import Node, notification_of
@@ -155,6 +156,7 @@ async def test_an_order_of_a_sheet_goes_all_the_way(home: House, prefect_server:
     await imported(sheet_file(tmp_path / "b.csv", again), "lane")
     assert [fulfilment_of(order).stage for order in (made, stocked)] == [Stage.SHIPPED.value] * 2
     assert home.effects("sf", "create_waybill").get(f"{made.order_no}-1") == 1
+    assert [rule for rule in transact(lambda s: check(s, utcnow())) if rule.severity == "error"] == []
 
 
 async def test_money_of_a_cancelled_order_is_paid_back_by_hand(

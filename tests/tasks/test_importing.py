@@ -9,21 +9,24 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import Session, col, select
 
+from integrations.spreadsheets.kept_sheets import Keeper, SheetGone, opened
 from models import order_sheet, sheet_run
 from models.database import transact, utcnow
 from models.fulfilment import Stage
 from models.order import Contact, Order, lines_of, reveal
-from models.order_sheet import OrderSheet, SheetRefused, SheetState
+from models.order_sheet import OrderSheet, Place, SheetRefused, SheetState
 from models.privacy import unseal
 from models.quarantine import waiting_list
 from models.sheet_batch import sort_out
 from models.sheet_run import SheetBusy, SheetStopped
 from tasks.importing import import_sheet
+from tasks.sheet_cleaning import forget_old_sheets
 from tests.house import House
 from tests.sheets import baskets, brought, confirmed, counted, imported, outcomes, quiet, sheet_file, whole_book
 
@@ -305,6 +308,57 @@ async def test_what_is_known_is_sorted_out_without_being_read_again(home: House,
     await imported(path, "sorted")
     assert counted("SELECT count(*) FROM validation_run") == runs
     assert transact(lambda s: sort_out(s, [], utcnow()).to_take) == []
+
+
+async def test_files_and_rows_are_forgotten_after_a_week(home: House, tmp_path: Path) -> None:
+    # given an upload that nobody confirmed, and an import with a row that was set aside
+    with Keeper() as keeper:
+        keeper.write(b"whatever")
+        keeper.finish()
+    path = sheet_file(tmp_path / "a.csv", baskets(2, prefix="OLD-"))
+    spoil(path, {1: ("收货人姓名", "")})
+    waits, done = brought(path, "old"), await imported(path, "old")
+    transact(lambda s: setattr(order_sheet.find(s, waits), "stored", keeper.name))
+    assert await forget_old_sheets() == 0
+    assert len(rejected_rows(done)) == 1
+    # when a week has passed
+    long_ago = utcnow() - order_sheet.KEPT_FOR - timedelta(minutes=1)
+    for number in (waits, done.id or 0):
+        transact(lambda s, number=number: made_at(order_sheet.find(s, number), long_ago))  # type: ignore[misc]
+    assert await forget_old_sheets() == 1
+    # then neither file nor cells are left, and what was counted is
+    with pytest.raises(SheetGone), opened(keeper.name):
+        pass
+    assert rejected_rows(done) == []
+    assert counted("SELECT count(*) FROM order_sheet WHERE shop = 'old' AND (head <> '' OR stored <> '')") == 0
+    assert outcomes(transact(lambda s: order_sheet.find(s, done.id or 0))) == {"new": 1, "quarantined": 1}
+    with pytest.raises(SheetRefused, match="请重新上传"):
+        transact(lambda s: order_sheet.confirm(s, waits, {}, False, "王敏", utcnow()))
+
+
+def made_at(sheet: OrderSheet, at: datetime) -> None:
+    """As if all that happened to it had happened then."""
+    sheet.at = at
+    sheet.confirmed_at, sheet.ended_at = sheet.confirmed_at and at, sheet.ended_at and at
+
+
+async def test_a_run_is_asked_for_once_and_again_when_nobody_comes(home: House, tmp_path: Path) -> None:
+    number, now = confirmed(sheet_file(tmp_path / "a.csv", baskets(1, prefix="DUE-")), "due"), utcnow()
+    transact(lambda s: setattr(order_sheet.find(s, number), "place", Place.PAGE.value))
+
+    def asked(after: timedelta = timedelta()) -> list[tuple[int, int]]:
+        return [one for one in transact(lambda s: sheet_run.due(s, now + after)) if one[0] == number]
+
+    assert asked() == [(number, 1)] and asked() == []
+    assert asked(sheet_run.ASK_AGAIN + timedelta(seconds=1)) == [(number, 2)]
+    transact(lambda s: sheet_run.not_asked_for(s, [number]))
+    assert asked() == [(number, 3)]
+    # while somebody works on it nothing is asked for; once they are silent, one more
+    transact(lambda s: sheet_run.begin(s, number, "somebody", False, now))
+    assert asked(sheet_run.SILENCE) == []
+    assert asked(2 * sheet_run.SILENCE) == [(number, 4)]
+    transact(lambda s: sheet_run.stop(s, number, "李强", now))
+    assert asked(10 * sheet_run.ASK_AGAIN) == []
 
 
 def by_id(shop: str) -> dict[str, Order]:
