@@ -9,7 +9,7 @@ from models.explain_facts import happened, teller
 from models.order_page import EventView
 from models.stock_check import CheckState
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, PROFILE_WORDS, say
+from models.wording import CHANNEL_WORDS, FAULT_WORDS, PROFILE_WORDS, say
 from models.wording import say_answer as say_answer
 
 PET = {name: zh for name, (zh, _) in PROFILE_WORDS.items()}
@@ -119,3 +119,8 @@ def effect_kind(name: str) -> str:
 def parcel(state: str) -> str:
     """Where a parcel is."""
     return explain_words.PARCELS.get(state, (state, state))[0]
+
+
+def fault(code: str) -> str:
+    """Why an order is in quarantine."""
+    return FAULT_WORDS.get(code, (code, code))[0]
