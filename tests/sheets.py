@@ -7,17 +7,20 @@ outcomes(sheet) == {"new": 20}
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from integrations.sandbox.order_sheets import SheetOrder, history_orders, write_orders
 from integrations.spreadsheets.arriving import digest_of, remember, see
 from models import order_sheet
 from models.database import transact, utcnow
+from models.order import Order
 from models.order_sheet import OrderSheet, Place
 from tasks.importing import import_sheet
 
@@ -98,3 +101,45 @@ def whole_book() -> dict[str, str]:
 def counted(statement: str, **parameters: Any) -> int:
     """The number that a query gives."""
     return transact(lambda session: int(session.connection().execute(text(statement), parameters).scalar_one()))
+
+
+def by_id(shop: str) -> dict[str, Order]:
+    """The orders of a shop by their own number."""
+    return transact(
+        lambda s: {one.channel_order_id: one for one in s.exec(select(Order).where(col(Order.shop).startswith(shop)))}
+    )
+
+
+def rejected_rows(sheet: OrderSheet) -> list[tuple[int, str, str]]:
+    """What the report of a sheet says was set aside."""
+    found = transact(lambda s: order_sheet.rejects(s, sheet.id or 0, 1000))
+    return [(row.row_no, row.channel_order_id, row.why) for row in found]
+
+
+def rewrite(path: Path, change: Callable[[dict[str, str]], dict[str, str]], encoding: str = "utf-8-sig") -> None:
+    """Change every row of a CSV file."""
+    with path.open(encoding=encoding, newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def spoil(path: Path, cells: dict[int, tuple[str, str]]) -> None:
+    """Put other text into cells of a CSV file, by the place of their order (0 is the first)."""
+    places: dict[str, int] = {}
+
+    def change(row: dict[str, str]) -> dict[str, str]:
+        place = places.setdefault(row["订单编号"], len(places))
+        if place in cells:
+            column, said = cells[place]
+            return row | {column: said}
+        return row
+
+    rewrite(path, change)
+
+
+def add_column(path: Path, name: str, said: str) -> None:
+    """A further column with the same text everywhere."""
+    rewrite(path, lambda row: row | {name: said})
