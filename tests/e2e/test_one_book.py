@@ -88,7 +88,8 @@ async def test_baskets_read_over_a_channel_make_the_book(
     pulled = await pull_channel.fn(channel, FIRST_AT, year[-1][1] + timedelta(seconds=1), Why.BACKFILL)
     # then every basket is in the book once, and says what it said
     assert (pulled.error, pulled.told, pulled.held, pulled.missing) == ("", len(year), len(year), ())
-    assert pulled.counts == {Taken.NEW: len(year)}
+    # what lies on the border of two of the platform's windows is read in both
+    assert (pulled.counts[Taken.NEW], set(pulled.counts) - {Taken.NEW, Taken.KNOWN}) == (len(year), set())
     _is_the_book(channel, book_of(channel), dict(zip(ids, _baskets(year), strict=True)))
 
 
