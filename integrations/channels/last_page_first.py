@@ -18,6 +18,9 @@ from integrations.channels.patience import patiently
 from integrations.channels.payload import Unparsable, identity, mapping
 from integrations.errors import Unclear
 
+#: How often in a row a listing may give the same cursor.
+MOST_REPEATED = 3
+
 
 def steps_for(pages: int) -> int:
     """How many pages may be read of a listing that had so many: some again when it moves, but not for ever."""
@@ -27,6 +30,23 @@ def steps_for(pages: int) -> int:
 def unsettled(platform: str) -> Unclear:
     """The error of a listing that says "more" or changes its count for ever: it must not hold the other channels."""
     return Unclear(platform, "unsettled", "the listing does not come to its end: it is read again with the next pull")
+
+
+@dataclass
+class Onward:
+    """Sees that a listing that is read by cursors moves on.
+
+    A page that was given before may come again (`MOST_REPEATED` times: another replica answered), and is asked past.
+    """
+
+    platform: str
+    repeated: int = 0
+
+    def check(self, asked: str | None, following: str | None) -> None:
+        """The cursor that was asked with, and the one to go on with. Raises: Unclear, when this leads nowhere."""
+        self.repeated = self.repeated + 1 if following == asked else 0
+        if not following or self.repeated > MOST_REPEATED:
+            raise unsettled(self.platform)
 
 
 @dataclass(frozen=True)

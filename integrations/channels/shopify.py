@@ -12,7 +12,7 @@ import httpx
 
 from integrations.channels import Census, Parcel
 from integrations.channels import shopify_queries as queries
-from integrations.channels.last_page_first import ids_in, unsettled
+from integrations.channels.last_page_first import Onward, ids_in, unsettled
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
     incoming,
@@ -52,14 +52,14 @@ class Shopify:
         wanted = _updated_in(since, until)
         variables = {"first": queries.ORDERS_A_PAGE, "query": wanted, "lines": queries.LINES_AT_FIRST}
         after: str | None = None
-        more = True
+        more, onward = True, Onward(NAME)
         while more:
             before = after
             page, after, more = await patiently(partial(self._page, {**variables, "after": before}))
             if page:
                 yield page
-            if more and after in (None, before):
-                raise unsettled(NAME)
+            if more:
+                onward.check(before, after)
 
     async def census(self, since: datetime, until: datetime) -> Census:
         """What Shopify counts for the search of `orders_updated`, and the ids that it lists, newest first.
@@ -72,13 +72,13 @@ class Shopify:
         ids: set[str] = set()
         variables = {"first": queries.IDS_A_PAGE, "query": wanted}
         after: str | None = None
-        more = True
+        more, onward = True, Onward(NAME)
         while more:
             before = after
             page, after, more = await patiently(partial(self._ids, {**variables, "after": before}))
             ids.update(page)
-            if more and after in (None, before):
-                raise unsettled(NAME)
+            if more:
+                onward.check(before, after)
         return Census(len(ids) if count is None else count, frozenset(ids))
 
     async def subscribe(self, uri: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from integrations.channels import Census, Parcel
-from integrations.channels.last_page_first import unsettled
+from integrations.channels.last_page_first import Onward
 from integrations.channels.patience import patiently
 from integrations.channels.payload import (
     Unparsable,
@@ -134,7 +134,7 @@ class WeChatShop:
 
     async def _pages(self, start: int, stop: int) -> AsyncIterator[list[str]]:
         """Pages of the ids in one window of at most a week."""
-        next_key, restarts, more = "", 0, True
+        next_key, restarts, more, onward = "", 0, True, Onward(NAME)
         while more:
             before = next_key
             try:
@@ -146,8 +146,8 @@ class WeChatShop:
                 continue
             if ids:
                 yield ids
-            if more and next_key in ("", before):
-                raise unsettled(NAME)
+            if more:
+                onward.check(before, next_key)
 
     async def _ids(self, start: int, stop: int, next_key: str) -> tuple[list[str], str, bool]:
         """Ids of one page, the key of the next, and whether there is one."""

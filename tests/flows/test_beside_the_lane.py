@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from deployments import hearing, publishing
 from integrations.sandbox import shelves
 from models import channel_stock
-from models.database import transact, utcnow
+from models.database import engine, transact, utcnow
 from models.hint import Hint
 from models.settings import settings
 from models.stock import adjust
@@ -95,6 +95,7 @@ async def test_a_database_that_is_away_for_a_moment_deafens_nobody(
         await asyncio.sleep(0.5)
         # when every connection is cut under it
         transact(_cut_connections)
+        engine().dispose()  # of our own, too
         ids = place(home, Kind.STOCKED, "douyin", 1)
         # then it hears on
         await _until(lambda: len(entered(ids)) == 1)
