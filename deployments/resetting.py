@@ -44,7 +44,7 @@ def _places(config: Settings) -> list[Path]:
     """Our files and directories in the state directory, and those of the database that lie elsewhere."""
     if not config.state_dir.exists():
         return []
-    ours = ("logs", "prefect", "postgres", "postgres.json", "postgres.lock", "secrets.json", "stack.json")
+    ours = ("logs", "prefect", "postgres", "postgres.json", "postgres.lock", "secrets.json", "sheets", "stack.json")
     places = [place for name in ours if (place := config.state_dir / name).exists()]
     places += sorted(config.state_dir.glob(f"{SANDBOX_MEMORY}*"))
     postgres = EmbeddedPostgres(config.state_dir)

@@ -197,7 +197,7 @@ def test_the_stack_survives_its_processes_and_leaves_nothing_when_it_is_stopped(
             orderloom.kill(name)
         assert orderloom.record().children["prefect-server"].pid == untouched
         until(lambda: all(child.state in ("ready", "done") for child in orderloom.record().children.values()), 120)
-        assert orderloom("status").returncode == 0
+        until(lambda: orderloom("status").returncode == 0, 60)
         assert orderloom("check").returncode == 0
 
         supervisor = orderloom.record().pid

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from integrations.sandbox.channel_pushes import OFF
 from models import lane as lanes
 from models.database import transact
 from models.fulfilment import WaitingOn
@@ -79,13 +80,14 @@ async def test_three_lanes_die_and_the_fourth_finishes(
 async def test_a_frozen_lane_that_lost_its_claim_changes_nothing_and_stops(
     home: House, prefect_server: RunningServer, tmp_path: Path
 ) -> None:
-    # given a lane that freezes while it tells a channel, and is declared dead
+    # given a lane that freezes while it tells a channel, which pushes nothing that would wake the order
+    home.sandbox.world.put(OFF, "", {"off": True})
     order = await placed(home, channel="douyin")
     home.sandbox.world.set_fault("douyin", "order.logisticsAdd", "timeout_after", detail={"seconds": 1.5})
     with lane_process(home, prefect_server, tmp_path / "lane.log") as lane:
         wait_until(lambda: _notices(home, order.channel_order_id), "the channel has been told")
         os.kill(lane.pid, signal.SIGSTOP)
-        frozen = _newest_lane()
+        frozen = _newest_lane()  # it is declared dead
         await bury_dead_lanes(frozen.name)
         _leases_are_over()
         # when another carries the order on, and the frozen one wakes up

@@ -25,7 +25,7 @@ from tests.buying import buy, shelve_goods
 from tests.database import TemporaryServer
 from tests.e2e.kill_worker import KillWorkers
 from tests.e2e.money_back import given_back
-from tests.e2e.passing_time import let_time_pass
+from tests.e2e.passing_time import let_time_pass, set_speed
 from tests.e2e.told_once import assert_cancelled_before_it_left, assert_nothing_twice, events
 from tests.house import House, house
 from tests.orders import entered, fulfilment_of
@@ -240,7 +240,8 @@ def test_a_refund_that_cannot_be_paid_waits_for_a_person_who_pays_by_hand(
 def test_another_sum_than_ours_is_not_called_paid(home: House, workers: KillWorkers) -> None:
     # given a refund of which WeChat says in the end that it paid one fen less
     order = _to_be_paid_back(home, workers, "wechat_pay")
-    home.sandbox.world.set_fault("wechat_pay", "callback", "lost")
+    home.sandbox.world.set_fault("wechat_pay", "callback", "lost", times=9999)
+    set_speed(home, 0.1)  # the money takes its time
     assert workers.run(home.environment, pull=False) == 0
     world = home.sandbox.world
     with world.transaction():
@@ -248,6 +249,7 @@ def test_another_sum_than_ours_is_not_called_paid(home: House, workers: KillWork
         assert known is not None
         known["asked"]["amount"]["refund"] -= 1
         world.put(wechat_pay.REFUND, _refund(order).refund_no, known)
+    set_speed(home, world.speed)
     let_time_pass()
     assert workers.run(home.environment, pull=False) == 0
     # then a person compares the books

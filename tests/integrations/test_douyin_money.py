@@ -23,7 +23,7 @@ TWO = (line("DOG-1", price=8999), line("CAT-2", 2, price=3000))
 
 
 def keeper(running: Running, timeout: float = 5.0) -> DouyinMoney:
-    running.world.speed = 200.0  # money arrives after 50 ms
+    running.world.speed = 20.0  # money arrives after 500 ms
     return DouyinMoney(Douyin(running.settings.douyin, running.client, timeout=timeout))
 
 

@@ -24,7 +24,7 @@ TWO = (line("DOG-1", price=8999), line("CAT-2", 2, price=3000))
 
 
 def keeper(running: Running, timeout: float = 5.0) -> WeChatShopMoney:
-    running.world.speed = 400.0  # the buyer agrees after 50 ms
+    running.world.speed = 40.0  # the buyer agrees after 500 ms
     return WeChatShopMoney(WeChatShop(running.settings.wechat_shop, running.client, timeout=timeout))
 
 
