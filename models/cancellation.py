@@ -6,7 +6,6 @@ back what was paid, and only when all that is answered does `finish` give back t
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 
 from sqlmodel import Session
@@ -15,10 +14,10 @@ from models import change, hold
 from models.change import ChangeState
 from models.compensation import CompensationState, compensation_of, no_longer_needed
 from models.fulfilment import Claim, Fulfilment, Stage, advance, announce, fulfilments_of, interrupt
-from models.lessening import lessen
+from models.lessening import use_up
 from models.order import Order, lock_order
 from models.production import WorkState, work_orders_of
-from models.reservation import Purpose, release
+from models.reservation import release
 from models.review import withdraw
 from models.timeline import EventKind, note
 
@@ -77,11 +76,9 @@ def finish(session: Session, claim: Claim, compensated: bool, reason: str, now: 
 
 def give_back(session: Session, fulfilment_id: int, actor: str, now: datetime, reason: str) -> None:
     """End its promises: ingredients of what was made already are used up, all else goes back on the shelf. Once."""
-    used_up = (WorkState.COMPLETED.value, WorkState.FAILED.value)
-    grams: Counter[str] = Counter()
     for work in work_orders_of(session, fulfilment_id):
-        grams.update(work.grams if work.state in used_up else {})
-    lessen(session, fulfilment_id, Purpose.INGREDIENT, grams, actor, now, "已投入生产", used_up=True)
+        if work.state in (WorkState.COMPLETED.value, WorkState.FAILED.value):
+            use_up(session, work, actor, now)
     release(session, fulfilment_id, actor, now, reason)
 
 

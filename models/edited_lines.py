@@ -40,9 +40,9 @@ class LinesChange:
     repet: bool
 
     def in_words(self) -> list[str]:
-        """What is different, a line each: `1 CAN-400: 3 → 2`."""
+        """What is different, a line each: `1 CAN-400: 3 → 2`, `12.00 元 → 8.00 元`."""
         told = [f"{name}: {self.before['lines'][name]} → {now}" for name, now in self.after["lines"].items()]
-        told += [f"{number}: 宠物档案" for number in self.after.get("pets", [])]
+        told += [f"{number} 宠物档案改了" for number in self.after.get("pets", [])]
         if "total_fen" in self.after:
             told.append(f"{yuan(self.before['total_fen'])} → {yuan(self.after['total_fen'])}")
         return told

@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel
 
 from models.fulfilment import Fulfilment, FulfilmentLine, Stage, WaitingOn
 from models.intake import Incoming, IncomingOrder, PlatformStatus, content_of
+from models.new_address import MASK, mask_of
 from models.order import PREFIXES, Contact, Order, OrderLine, contact_columns
 from models.product import Product
 from models.timeline import EventKind, OrderEvent
@@ -81,7 +82,9 @@ def enter(
 
 
 def order_columns(incoming: IncomingOrder) -> dict[str, Any]:
-    """What the channel says of the order itself, by column."""
+    """What the channel says of the order itself, by column. Of a masked receiver, which mask it was is kept too."""
+    receiver = incoming.receiver
+    masked = {MASK: mask_of(receiver)} if receiver is not None and receiver.masked else {}
     return {
         "channel_order_name": incoming.channel_order_name,
         "platform_status": incoming.status.value,
@@ -99,7 +102,7 @@ def order_columns(incoming: IncomingOrder) -> dict[str, Any]:
         "buyer": incoming.buyer,
         "note": incoming.note,
         "attributes": dict(incoming.attributes),
-        "handles": {**incoming.handles, SEEN: content_of(incoming)},
+        "handles": {**incoming.handles, **masked, SEEN: content_of(incoming)},
     }
 
 

@@ -18,7 +18,7 @@ from models.quarantine import Quarantined
 from models.refund import STEP_WORDS
 from models.review import CaseState, ReviewCase, Verdict
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, local
+from models.wording import CHANNEL_WORDS, PLATFORM_STATUS_WORDS, STOPPED_WORDS, local
 
 #: Chooses between what is said in Chinese and in English.
 Tell = Callable[[str, str], str]
@@ -41,6 +41,11 @@ def happened(event: OrderEvent, tell: Tell) -> str:
         detail["verdict"] = tell(*words.VERDICTS[Verdict(detail["verdict"])])
     if event.kind == EventKind.PRODUCTION_REPORTED and "state" in detail:
         detail["state"] = tell(*words.WORK[WorkState(detail["state"])])
+    if event.kind == EventKind.CHANGED_ON_CHANNEL:
+        known = PLATFORM_STATUS_WORDS
+        detail |= {name: tell(*known[value]) for name, value in detail.items() if value in known}
+    if event.kind == EventKind.CALLED_BACK:
+        detail["stopped"] = tell(*STOPPED_WORDS[bool(event.detail.get("stopped"))])
     if event.kind == EventKind.REFUND_REPORTED and "state" in detail:
         detail["state"] = tell(*STEP_WORDS[detail["state"]])
     if event.kind in (EventKind.NOTIFIED, EventKind.NOTIFY_FAILED) and "node" in detail:

@@ -1,14 +1,19 @@
-"""Lessening a promise: a part of it goes back on the shelf, or was used up, and the rest stands."""
+"""Lessening a promise: a part of it goes back on the shelf, or was used up, and the rest stands.
+
+What a work order was made of is used up once, whoever learns of it first: the factory that refuses to stop it, an
+edit that comes after it, or the end of the order. The ledger of stock says whether it was.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlmodel import Session
+from sqlmodel import Session, select
 
+from models.production import WorkOrder
 from models.reservation import Purpose, ReservationState, held_for
-from models.stock import LedgerBroken, Movement, free_everywhere, move
+from models.stock import LedgerBroken, Movement, StockMovement, free_everywhere, move
 
 
 def lessen(
@@ -49,3 +54,16 @@ def lessen(
             promised.state, promised.expires_at = ended.value, None
         session.add(promised)
     session.flush()
+
+
+def use_up(session: Session, work: WorkOrder, actor: str, now: datetime) -> None:
+    """The ingredients that were promised for this work order are off the shelf. Twice, whoever says so: once.
+
+    Of what its fulfilment holds for other work orders nothing is taken. The fulfilment must be locked.
+    """
+    reason = f"{work.work_order_no} 已投入生产"
+    known = select(StockMovement.id).where(
+        StockMovement.fulfilment_id == work.fulfilment_id, StockMovement.reason == reason
+    )
+    if session.exec(known).first() is None:
+        lessen(session, work.fulfilment_id, Purpose.INGREDIENT, work.grams, actor, now, reason, used_up=True)

@@ -31,12 +31,13 @@ def follow_receiver(session: Session, order: Order, receiver: Receiver, actor: s
     """
     assert order.id is not None
     contact = session.get_one(Contact, order.contact_id)
-    lifted = receiver.masked and not contact.only_masked
-    is_new = _is_another_mask(order, contact, receiver) if lifted else reveal(contact) != receiver
+    is_new = _is_another(order, contact, receiver)
     if receiver.masked:
-        order.handles = {**order.handles, MASK: _mask(receiver)}
+        order.handles = {**order.handles, MASK: mask_of(receiver)}
         session.add(order)
     if not is_new:
+        if contact.only_masked and receiver.masked:
+            keep_contact(session, receiver, contact)  # under another virtual number
         return False
     before, unmasks = _region(contact), contact.only_masked and not receiver.masked
     keep_contact(session, receiver, contact)
@@ -68,16 +69,20 @@ def _numbers_at_the_carrier(session: Session, order: Order) -> list[str]:
     return numbers
 
 
-def _is_another_mask(order: Order, contact: Contact, receiver: Receiver) -> bool:
-    """Whether a mask is another than the last; without a last one, whether it is of another district."""
+def _is_another(order: Order, contact: Contact, receiver: Receiver) -> bool:
+    """Whether this is another receiver than ours. A mask is compared with the last; without one, by its district."""
     known: Any = order.handles.get(MASK)
+    if not receiver.masked:
+        return reveal(contact) != receiver
+    if contact.only_masked:
+        return mask_of(reveal(contact)) != mask_of(receiver)
     if known is not None:
-        return bool(known != _mask(receiver))
+        return bool(known != mask_of(receiver))
     region = (receiver.province, receiver.city, receiver.district)
     return all(region[:2]) and region != (contact.province, contact.city, contact.district)
 
 
-def _mask(receiver: Receiver) -> str:
+def mask_of(receiver: Receiver) -> str:
     """A fingerprint of what a mask shows. Without the phone: platforms give out a new virtual number now and then."""
     return fingerprint(receiver.name, receiver.province, receiver.city, receiver.district + receiver.detail)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
+from models.change import OrderChange, changes_of
 from models.effect import effects_of
 from models.fulfilment import FulfilmentLine, fulfilments_of
 from models.hold import Hold
@@ -126,6 +127,7 @@ class OrderPage:
     notifications: tuple[Notification, ...]
     effects: tuple[EffectView, ...]
     events: tuple[EventView, ...]
+    changes: tuple[OrderChange, ...]
 
 
 def order_page(session: Session, order_no: str) -> OrderPage:
@@ -210,6 +212,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
             EventView(e.at, e.actor, e.kind, e.detail, numbers.get(e.fulfilment_id))
             for e in timeline(session, order.id)
         ),
+        changes=tuple(changes_of(session, order.id)),
     )
 
 

@@ -224,8 +224,8 @@ def send_by_another(
         _carry(session, row.id, line_id, pieces)
     order.payment_verified_at = None
     session.add(order)
-    names = {line.id: f"{line.line_no} {line.sku}" for line in lines_of(session, order.id)}
-    goods = {names[line_id]: pieces for line_id, pieces in missing.items()}
+    names = {line.id: line.sku for line in lines_of(session, order.id)}
+    goods = [f"{names[line_id]} × {pieces}" for line_id, pieces in missing.items()]
     by = f"{order.order_no}-{row.number}"
     note(session, order.id, EventKind.REPLACED, ACTOR, now, row.id, by=by, lines=goods)
     if row.id != own:

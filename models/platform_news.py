@@ -64,7 +64,10 @@ def follow(
     session.add(order)
     told = before != incoming.status.value
     if incoming.status in _ENDED:
+        cancelled_at = order.cancel_requested_at
         _follow_end(session, order, incoming, actor, now)
+        if told and order.cancel_requested_at == cancelled_at:  # nothing else in the timeline says so
+            _note_status(session, known.id, before, incoming, actor, now)
         return told
     if incoming.status in OVER:
         _shipped_there(session, known.id, actor, now)
@@ -79,10 +82,18 @@ def follow(
         if all(line.cancelled_quantity >= line.quantity for line in lines_of(session, known.id)):
             request_cancellation(session, order, NOTHING_LEFT, actor, now)
     if told:
-        note(session, known.id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
-    if told or changed:
+        _note_status(session, known.id, before, incoming, actor, now)
+    if told and incoming.status is PlatformStatus.HELD:
+        interrupt(session, _unfinished(session, known.id), now)
+    elif told or changed:
         wake(session, _unfinished(session, known.id), now)
     return told or changed
+
+
+def _note_status(
+    session: Session, order_id: int, before: str, incoming: IncomingOrder, actor: str, now: datetime
+) -> None:
+    note(session, order_id, EventKind.CHANGED_ON_CHANNEL, actor, now, before=before, after=incoming.status.value)
 
 
 def _was_never_paid(session: Session, order: Order) -> bool:
@@ -128,11 +139,19 @@ def _follow_paid(
         changed = True
         if _take_lines(session, order, lines, actor, now):
             return True  # nothing is left to be sent
-    if not over and incoming.receiver is not None:
+    if incoming.receiver is not None and (not over or _is_told_whole(incoming)):
         changed = follow_receiver(session, order, incoming.receiver, actor, now) or changed
     if change.is_asked(session, order.id) and not _unfinished(session, order.id):
         revise_without_lane(session, order, now)
     return changed
+
+
+def _is_told_whole(incoming: IncomingOrder) -> bool:
+    """Whether the receiver of an order that was sent is still told: platforms blank or mask it sooner or later."""
+    to = incoming.receiver
+    if to is None or to.masked or incoming.status is not PlatformStatus.SHIPPED:
+        return False
+    return all((to.name, to.phone, to.province, to.city, to.detail))
 
 
 def _follow_money(session: Session, order: Order, incoming: IncomingOrder, actor: str, now: datetime) -> bool:
@@ -154,7 +173,9 @@ def _follow_money(session: Session, order: Order, incoming: IncomingOrder, actor
     lines = lines_of(session, order.id)
     due = order.total_fen - taken_away_fen(lines, order.platform_refunded_fen) - order.paid_fen
     how = "等客户补款,补款后自动继续;客户不要了就在平台上把订单改回去"
-    reason = f"改单以后还差 {yuan(max(0, due))} 没有付"
+    reason = f"改单以后还差 {yuan(due)} 没有付" if due > 0 else "平台显示改单以后还有余款没有付"
+    if any(held.code == BALANCE and held.reason != reason for held in hold.open_holds(session, order.id)):
+        hold.lift(session, order.id, actor, now, [BALANCE])  # another edit: another sum is due
     hold.place(session, order.id, BALANCE, reason, "客服", how, actor, now)
     interrupt(session, _unfinished(session, order.id), now)
     return True

@@ -26,7 +26,7 @@ from models.cancellation import give_back
 from models.change import ChangeKind, ChangeState
 from models.compensation import no_longer_needed
 from models.fulfilment import Claim, Stage, advance, fulfilments_of, hold_on, interrupt
-from models.lessening import lessen
+from models.lessening import lessen, use_up
 from models.order import Order, lock_order
 from models.parcel import parcel_of
 from models.parting import leave
@@ -34,6 +34,7 @@ from models.parts import Part, lock_promises, needs, parts_of, rewind, send_by_a
 from models.production import WorkOrder, WorkState
 from models.reservation import Purpose
 from models.review import withdraw
+from models.shared_parcel import company_of, lock_shared
 from models.stock_check import withdraw_check
 from models.timeline import EventKind, note
 from models.wanted import Standing, standings
@@ -60,6 +61,7 @@ class _Desk:
     stale: set[str]
     too_many: dict[int, Counter[int]] = field(default_factory=dict)
     gone: Counter[int] = field(default_factory=Counter)  # by line: pieces too many that have left the house
+    undecided: bool = False  # pieces too many are with a part that is compensated, if nobody declines that yet
 
     def concerned(self, part: Part) -> bool:
         """Whether something of this part is still to be given up, or its waybill to be made anew."""
@@ -85,6 +87,7 @@ def revise(session: Session, claim: Claim, now: datetime) -> Due | None:
     due = _due(desk, own)
     if due is not None:
         return due
+    _lock_company(session, own)
     lock_promises(session, desk.parts)
     _give_up(session, desk, own, now)
     if own.must_rewind:
@@ -112,6 +115,13 @@ def pass_on(session: Session, order_id: int, now: datetime) -> None:
         _carry_on(session, order, None, now)
 
 
+def _lock_company(session: Session, own: Part) -> None:
+    """Lock the parcel that this part shares, which it may have to leave: before any stock, as everybody does."""
+    shared = company_of(session, own.id)
+    if shared is not None and shared.id is not None:
+        lock_shared(session, shared.id)
+
+
 def _look(session: Session, order: Order) -> _Desk:
     assert order.id is not None
     stale = {
@@ -130,7 +140,9 @@ def _look(session: Session, order: Order) -> _Desk:
             left -= taken
             if part.left:
                 desk.gone[line.line_id] += taken
-            elif not part.ending:
+            elif part.ending:
+                desk.undecided = True
+            else:
                 desk.too_many.setdefault(part.id, Counter())[line.line_id] += taken
     return desk
 
@@ -184,14 +196,14 @@ def _keep_what_was_made(
     own.take_out(session, line_id, pieces)
     left = own.quantity_of(line_id)
     for work in works:
-        lessen(session, own.id, Purpose.INGREDIENT, work.grams, ACTOR, now, "已投入生产", used_up=True)
+        use_up(session, work, ACTOR, now)
         if not left and work.state != WorkState.COMPLETED.value:  # nobody waits for its report any more
             work.state, work.completed_at = WorkState.COMPLETED.value, now
             session.add(work)
     made = "、".join(work.work_order_no for work in works)
     reason = f"改单时 {made} 已经生产,多做了 {pieces} 件 {works[0].sku}"
     how = "把多做的成品入库或报损,然后解除;订单照常继续"
-    code = f"overmade_{works[0].id}"
+    code = f"overmade_{works[0].id}_{left}"  # each time that fewer are wanted somebody is asked about the rest
     hold.place(session, own.row.order_id, code, reason, "生产主管", how, ACTOR, now, blocking=False)
 
 
@@ -199,7 +211,7 @@ def _forget_failed(session: Session, own: Part, line_id: int, works: list[WorkOr
     """What failed is not made again for this part: its ingredients are lost, and nobody decides on it any more."""
     own.take_out(session, line_id, own.quantity_of(line_id))
     for work in works:
-        lessen(session, own.id, Purpose.INGREDIENT, work.grams, ACTOR, now, "生产失败", used_up=True)
+        use_up(session, work, ACTOR, now)
         work.state = WorkState.CALLED_BACK.value
         session.add(work)
         hold.lift(session, own.row.order_id, ACTOR, now, [f"production_failed_{work.id}"])
@@ -230,6 +242,8 @@ def _carry_on(session: Session, order: Order, own: Part | None, now: datetime) -
         if order.platform_status == "awaiting_payment":
             return  # what was added is not paid yet
         send_by_another(session, order, desk.parts, missing, own.id if own is not None else None, now)
+    if desk.undecided:
+        return  # should the compensation be declined, that part gives them up; when it ends, `pass_on` comes here
     by_hand = _ask_a_person(session, desk, now)
     for asked in change.asked(session, order.id):
         state = ChangeState.BY_HAND if ChangeKind(asked.kind) in by_hand else ChangeState.APPLIED
@@ -241,18 +255,18 @@ def _ask_a_person(session: Session, desk: _Desk, now: datetime) -> set[ChangeKin
     """Holds for what came too late; which kinds of change they are about."""
     assert desk.order.id is not None
     by_hand = set()
+    newest = change.asked(session, desk.order.id)[-1:]
     known: dict[str, int] = next(
         (c.after["gone"] for c in reversed(change.changes_of(session, desk.order.id)) if "gone" in c.after), {}
     )
-    gone = {name: pieces for name, pieces in _by_name(desk).items() if pieces > known.get(name, 0)}
+    gone = {name: more for name, pieces in _by_name(desk).items() if (more := pieces - known.get(name, 0)) > 0}
     on_its_way = any(part.left and not Stage(part.row.stage).final for part in desk.parts)
-    if gone and on_its_way:
+    if gone and on_its_way and newest:
         goods = "、".join(f"{name.partition(' ')[2]} × {pieces}" for name, pieces in gone.items())
         reason = f"包裹已经发出,平台取消或退掉了其中的 {goods}"
         how = "还在路上就联系快递拦截;拦不下就放行,请客户退回并入库;处理后解除"
-        hold.place(
-            session, desk.order.id, "changed_after_shipping", reason, "客服", how, ACTOR, now, blocking=False
-        )  # fmt: skip
+        code = f"changed_after_shipping_{newest[0].id}"  # of its own: an earlier one speaks of other goods
+        hold.place(session, desk.order.id, code, reason, "客服", how, ACTOR, now, blocking=False)
         by_hand.add(ChangeKind.LINES)
     if any(part.left and part.shipment.number in desk.stale and not Stage(part.row.stage).final for part in desk.parts):
         how = "联系快递改派,或拦截后重新出单;处理后解除"

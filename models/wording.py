@@ -44,6 +44,22 @@ CHANNEL_WORDS = {
     "spreadsheet": ("表格", "Spreadsheet"),
 }
 
+#: The status of an order on its channel (`models.intake.PlatformStatus`).
+PLATFORM_STATUS_WORDS = {
+    "awaiting_payment": ("待付款", "awaiting payment"),
+    "held": ("平台冻结", "held by the platform"),
+    "to_ship": ("待发货", "to ship"),
+    "part_shipped": ("部分发货", "part shipped"),
+    "shipped": ("已发货", "shipped"),
+    "complete": ("已完成", "complete"),
+    "cancelled": ("已取消", "cancelled"),
+    "refunded": ("已退款", "refunded"),
+    "unknown": ("未知", "unknown"),
+}
+
+#: Whether something came back that was called back.
+STOPPED_WORDS = {True: ("已撤回", "stopped"), False: ("撤不回", "could not be stopped")}
+
 #: What is known of a window that was read, and what it was read for.
 WINDOW_WORDS = {
     "reading": ("正在读", "being read"),

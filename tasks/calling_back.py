@@ -10,9 +10,8 @@ from models import hold
 from models.database import in_transaction, utcnow
 from models.effect import RELEASE_CANCEL, WAYBILL_CANCEL, effects_of
 from models.fulfilment import Claim, WaitingOn, hold_on
-from models.lessening import lessen
+from models.lessening import use_up
 from models.production import FINAL, WorkOrder, WorkState, work_orders_of
-from models.reservation import Purpose
 from models.shipment import shipment_of
 from models.timeline import EventKind, note, timeline
 from tasks.outside import platforms
@@ -63,10 +62,7 @@ async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str, *, en
             row.state = WorkState.CALLED_BACK.value
             session.add(row)
         else:
-            lessen(
-                session, claim.fulfilment_id, Purpose.INGREDIENT, row.grams, "cancel", utcnow(), "已投入生产",
-                used_up=True,
-            )  # fmt: skip
+            use_up(session, row, "cancel", utcnow())
         if not stopped and ends:
             how = "成品入库或报损后解除"
             reason = f"{work.work_order_no} 已经生产,撤不回"

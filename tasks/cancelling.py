@@ -8,16 +8,21 @@ from models import hold
 from models.cancellation import request_cancellation
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, Stage, WaitingOn
-from models.order import find_order
+from models.intake import PlatformStatus
+from models.order import Order, find_order
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
 _ON = {"profile_incomplete": WaitingOn.CUSTOMER, "reviewer_asks": WaitingOn.CUSTOMER}
 
 
 async def stop_if_held(claim: Claim) -> None:
-    """Before shipping, a blocking hold stops the fulfilment; releasing the hold wakes it."""
+    """Before shipping, a blocking hold stops the fulfilment, and so does its channel; releasing it wakes it."""
     if claim.stage.reached(Stage.SHIPPED):
         return
+    order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
+    if order.platform_status == PlatformStatus.HELD.value:
+        why = "平台冻结了订单,现在不能发货;平台解冻后自动继续"
+        raise MustWait(WaitingOn.RETRY, why, utcnow() + PERSON_LOOK_AGAIN)
     holds = [h for h in await in_transaction(lambda s: hold.open_holds(s, claim.order_id)) if h.blocking]
     if holds:
         on = _ON.get(holds[0].code.rstrip("_0123456789"), WaitingOn.PERSON)

@@ -26,10 +26,10 @@ async def lift_mask_of(order_id: int) -> None:
     """The same for any order, as for one that travels in one parcel with the claimed one."""
     if settings().shadow:
         return
-    order, masked = await in_transaction(lambda session: _contact(session, order_id))
-    if masked:
+    order, contact = await in_transaction(lambda session: _contact(session, order_id))
+    if contact.only_masked:
         receiver = await platforms().channel(order.channel).receiver(order.channel_order_id)
-        await in_transaction(lambda session: _keep(session, order, receiver))
+        await in_transaction(lambda session: _keep(session, contact, receiver))
 
 
 def receiver_of(session: Session, order: Order) -> Receiver:
@@ -38,10 +38,13 @@ def receiver_of(session: Session, order: Order) -> Receiver:
     return replace(receiver, masked=False) if settings().shadow else receiver
 
 
-def _contact(session: Session, order_id: int) -> tuple[Order, bool]:
+def _contact(session: Session, order_id: int) -> tuple[Order, Contact]:
     order = session.get_one(Order, order_id)
-    return order, session.get_one(Contact, order.contact_id).only_masked
+    return order, session.get_one(Contact, order.contact_id)
 
 
-def _keep(session: Session, order: Order, receiver: Receiver) -> None:
-    keep_contact(session, receiver, session.get_one(Contact, order.contact_id, with_for_update=True))
+def _keep(session: Session, asked_for: Contact, receiver: Receiver) -> None:
+    """Keep what was under the mask, unless the customer has moved while we asked: then that mask is to be lifted."""
+    contact = session.get_one(Contact, asked_for.id, with_for_update=True)
+    if contact.secret == asked_for.secret:
+        keep_contact(session, receiver, contact)

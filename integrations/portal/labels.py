@@ -9,7 +9,7 @@ from models.explain_facts import happened, teller
 from models.order_page import EventView
 from models.stock_check import CheckState
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, FAULT_WORDS, PROFILE_WORDS, say
+from models.wording import CHANNEL_WORDS, FAULT_WORDS, PLATFORM_STATUS_WORDS, PROFILE_WORDS, say
 from models.wording import say_answer as say_answer
 
 PET = {name: zh for name, (zh, _) in PROFILE_WORDS.items()}
@@ -22,17 +22,7 @@ EFFECT_STATES = {
     EffectState.REFUSED: "被拒绝",
     EffectState.GIVEN_UP: "请人工确认",
 }
-PLATFORM_STATUS = {
-    "awaiting_payment": "待付款",
-    "held": "平台冻结",
-    "to_ship": "待发货",
-    "part_shipped": "部分发货",
-    "shipped": "已发货",
-    "complete": "已完成",
-    "cancelled": "已取消",
-    "refunded": "已退款",
-    "unknown": "未知",
-}
+PLATFORM_STATUS = {name: zh for name, (zh, _) in PLATFORM_STATUS_WORDS.items()}
 RESERVATIONS = {"held": "已预留", "consumed": "已出库", "released": "已释放"}
 
 COMPENSATIONS = {

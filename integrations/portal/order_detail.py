@@ -8,6 +8,7 @@ from sqlmodel import Session
 from starlette.responses import RedirectResponse, Response
 
 from integrations.portal import labels
+from integrations.portal.order_changes import views_of
 from integrations.portal.order_money import code_shown, coupon_words, money_of
 from integrations.portal.order_parts import parts_of
 from integrations.portal.people import Visit, page
@@ -48,6 +49,7 @@ def order(visit: Visit, session: Session) -> Response:
         "open_holds": [hold for hold in shown.holds if hold.released_at is None],
         "past_holds": [hold for hold in shown.holds if hold.released_at is not None],
         "events": [(event, labels.event_words(event), labels.actor(event.actor)) for event in reversed(shown.events)],
+        "changes": views_of(shown.changes),
         "unfinished": unfinished,
         "can_cancel": unfinished and shown.cancel_requested_at is None,
         "base": path_of(shown.order_no),

@@ -103,7 +103,7 @@ async def test_edited_when_it_was_made_already_sends_as_many_as_are_wanted(
     (work,) = _works(order)
     assert _sent(order) == {work.sku: 1}
     assert [part.stage for part in parts_of(order)] == [Stage.SHIPPED.value]
-    assert await holds(order) == [f"overmade_{work.id}"]
+    assert await holds(order) == [f"overmade_{work.id}_1"]
     assert_nothing_twice(home)
 
 

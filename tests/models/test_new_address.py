@@ -52,11 +52,26 @@ def test_another_mask_is_another_receiver_and_is_lifted_anew(session: Session, t
     assert [(change.kind, change.state) for change in changes_of(session, order.id or 0)] == [("address", "applied")]
 
 
-def test_another_street_under_the_mask_is_noticed_once_a_mask_was_told(session: Session) -> None:
-    order = lifted(session, later(incoming("1", receiver=MASKED), 1))
+@pytest.mark.parametrize("told_before", [True, False])
+def test_another_street_under_the_mask_is_noticed_from_the_first_follow_up_on(
+    session: Session, told_before: bool
+) -> None:
+    order = lifted(session, *([later(incoming("1", receiver=MASKED), 1)] if told_before else []))
     moved = replace(MASKED, detail="深***")
     assert take_orders(session, [later(incoming("1", receiver=moved), 5)], NOW) == {Taken.CHANGED: 1}
     assert receiver(session, order).only_masked
+
+
+def test_another_virtual_number_under_a_mask_is_no_other_receiver(session: Session) -> None:
+    # given a mask that nobody has lifted yet
+    open_shop(session)
+    order = taken(session, incoming("1", receiver=MASKED))
+    # when the platform gives out another number
+    virtual = replace(MASKED, phone="184****0001")
+    assert take_orders(session, [later(incoming("1", receiver=virtual))], NOW) == {Taken.KNOWN: 1}
+    # then it is kept, and nobody is stopped for it
+    assert reveal(receiver(session, order)) == virtual
+    assert changes_of(session, order.id or 0) == []
 
 
 def test_the_row_and_the_timeline_of_a_new_address_name_nobody(session: Session) -> None:
