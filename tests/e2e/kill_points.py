@@ -87,7 +87,7 @@ def table() -> str:
 
 def _calls(name: str) -> list[ast.Call]:
     """Every call of a function with this name in the product's own sources."""
-    return [call for call in _all_calls() if ast.unparse(call.func).rpartition(".")[2] == name]
+    return [call for call in _all_calls() if name in (getattr(call.func, "attr", ""), getattr(call.func, "id", ""))]
 
 
 @cache
