@@ -46,7 +46,7 @@ async def bought_to_order(
     basket = Basket(
         "H0009", "赵玉珍", "16000006978", "浙江省", "杭州市", "西湖区", "李路 184 号", True, tuple(lines), total
     )
-    world, shop, now = home.sandbox.world, replay.SHOPS[channel], utcnow().replace(microsecond=0)
+    world, shop, now = home.sandbox.world, replay.SHOPS[channel], (utcnow() - EARLIER).replace(microsecond=0)
     with world.transaction():
         if channel == "shopify":
             skip_to_gateway(world, "shopify_payments")
@@ -54,8 +54,8 @@ async def bought_to_order(
         world.put(replay.STATE, "", {**state, "number": state["number"] + 1})
         document = shop.written(basket, int(state["number"]), now, paid=True)
         shop.save(world, document, now)
-    await pull_channel.fn("shopify")
-    (order,) = entered([str(document["id"])])
+    await pull_channel.fn(channel)
+    (order,) = entered([str(document.get("order_id") or document["id"])])
     return order
 
 
