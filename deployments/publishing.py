@@ -25,12 +25,14 @@ async def keep_publishing(stop: asyncio.Event) -> None:
     while not stop.is_set():
         pause = LOOK
         moved = await _ledger()
-        if moved is not None and moved != published and connected_shelves():
+        if moved is not None and moved != published:
+            published = moved
             try:
-                await publish_stock(return_state=True)
-            except Exception as error:
+                if connected_shelves():
+                    pause = PAUSE
+                    await publish_stock(return_state=True)
+            except Exception as error:  # also of a setting that cannot be read
                 log.warning("stock is not published for a moment: %s: %s", type(error).__name__, str(error)[:300])
-            published, pause = moved, PAUSE
         await first_of(pause, stop)
 
 

@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed, State
 
 from models.alone import alone
 from models.database import utcnow
-from tasks.intake import Pulled, connected_channels, gaps_of, look_again, pull_again, pull_channel
+from tasks.intake import Pulled, connected_channels, gaps_of, look_again, not_connected, pull_again, pull_channel
 from tasks.intake_board import show_completeness
 from tasks.shelves import connected_shelves, publish_shelf
 from tasks.stock_board import show_published
@@ -30,6 +30,8 @@ async def ingest_orders(channels: list[str] | None = None) -> State:
     itself counts there: what is missing is fetched, and a gap that stays is named in the artifact `order-completeness`
     and pulled again. What sold is published to the other channels at once. Give `channels` to read only some.
     """
+    if unknown := not_connected(channels or []):
+        return Failed(name="渠道没有接好", message=unknown)
     wanted = channels or connected_channels()
     _, read = await asyncio.gather(keep_subscribed(), asyncio.gather(*(catch_up(name) for name in wanted)))
     await show_completeness()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.states import Completed, Failed, State
 
-from tasks.resubmitting import submit_again, waiting_with
+from tasks.resubmitting import Submitted, submit_again, waiting_with
+
+#: Rows that are submitted in one step; the progress bar moves after each.
+AT_ONCE = 25
 
 
 @flow(name="resubmit-orders", persist_result=False)
@@ -25,7 +29,11 @@ async def resubmit_orders(
     if not your_name.strip():
         return Failed(name="缺姓名", message="请填写你的姓名，记录里会写明是谁提交的。")
     ids = numbers or await waiting_with(faults or [], channels or [])
-    submitted = await submit_again(ids, fetch_again, your_name.strip()[:80])
+    progress = await acreate_progress_artifact(0.0, key="order-resubmission", description="重新提交隔离的订单")
+    submitted = Submitted()
+    for start in range(0, len(ids), AT_ONCE):
+        submitted.add(await submit_again(ids[start : start + AT_ONCE], fetch_again, your_name.strip()[:80]))
+        await aupdate_progress_artifact(progress, 100.0 * submitted.asked / len(ids))
     entered = submitted.counts["new"] + submitted.counts["changed"] + submitted.counts["known"]
     name = f"入库 {entered},仍有 {len(submitted.still)} 件不行" if submitted.still else f"入库 {entered}"
     return Completed(name=name if submitted.asked else "没有要提交的", message=submitted.sentence[:4_000])

@@ -6,6 +6,8 @@ order itself does not say.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +16,7 @@ from enum import StrEnum
 from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Session, SQLModel
 
+from models.privacy import seal
 from models.table import key, moment, sealed, words
 
 #: The channel that whoever hears hints listens on.
@@ -32,7 +35,11 @@ class HintState(StrEnum):
 
 
 class Hint(SQLModel, table=True):
-    """One delivery of a platform. `body` is what was received, sealed; `outcome` what fetching the order came to."""
+    """One delivery of a platform; `outcome` is what fetching the order came to.
+
+    `body` is the SHA-256 of what was received, 32 bytes, and behind it, until it is heard, what was received, sealed
+    (Base64 inside): nobody needs the personal data in it any more, and the digest still says what came.
+    """
 
     __tablename__ = "hint"
     __table_args__ = (
@@ -81,7 +88,8 @@ _KEEP = text("""
 WITH fresh AS (
   INSERT INTO hint (channel, shop, delivery_id, event_id, topic, channel_order_id, received_at, body, state, outcome,
     attempts, ready_at)
-  SELECT :channel, :shop, delivery_id, event_id, topic, channel_order_id, :now, :body,
+  SELECT :channel, :shop, delivery_id, event_id, topic, channel_order_id, :now,
+    CASE channel_order_id WHEN '' THEN substring(CAST(:body AS bytea) FROM 1 FOR 32) ELSE :body END,
     CASE channel_order_id WHEN '' THEN 'heard' ELSE 'kept' END,
     CASE channel_order_id WHEN '' THEN 'names no order' ELSE '' END, 0, :now
   FROM unnest(CAST(:delivery_ids AS text[]), CAST(:event_ids AS text[]), CAST(:topics AS text[]),
@@ -93,7 +101,7 @@ SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify(:bell, '') END FROM fresh
 
 
 def keep(session: Session, channel: str, shop: str, pushed: Sequence[Pushed], body: bytes, now: datetime) -> int:
-    """Keep what was pushed in one body (sealed already), and ring; how many of it are new. A repeat is none.
+    """Keep what was pushed in one body, sealed, and ring; how many of it are new. A repeat is none.
 
     One statement: a platform waits for it.
     """
@@ -106,7 +114,7 @@ def keep(session: Session, channel: str, shop: str, pushed: Sequence[Pushed], bo
         "event_ids": [push.event_id for push in pushed],
         "topics": [push.topic for push in pushed],
         "order_ids": [push.channel_order_id for push in pushed],
-        "body": body,
+        "body": hashlib.sha256(body).digest() + seal(base64.b64encode(body).decode()),
         "now": now,
         "bell": NOTIFY_CHANNEL,
     }
@@ -134,9 +142,12 @@ def claim_errands(session: Session, limit: int, seconds: float, now: datetime) -
 
 
 def heard(session: Session, hints: Sequence[int], outcome: str, now: datetime) -> None:
-    """The orders that these hints asked for were fetched, and taken in."""
+    """The orders that these hints asked for were fetched, and taken in: of what was received only the digest stays."""
     session.connection().execute(
-        text("UPDATE hint SET state = 'heard', outcome = :outcome, heard_at = :now WHERE id = ANY(:ids)"),
+        text(
+            "UPDATE hint SET state = 'heard', outcome = :outcome, heard_at = :now,"
+            " body = substring(body FROM 1 FOR 32) WHERE id = ANY(:ids)"
+        ),
         {"outcome": outcome[:300], "now": now, "ids": list(hints)},
     )
 
@@ -146,6 +157,7 @@ def put_off(session: Session, hints: Sequence[int], why: str, now: datetime, wai
     session.connection().execute(
         text(
             "UPDATE hint SET outcome = :why, state = CASE WHEN attempts >= :most THEN 'given_up' ELSE 'kept' END,"
+            " body = CASE WHEN attempts >= :most THEN substring(body FROM 1 FOR 32) ELSE body END,"
             " ready_at = CAST(:now AS timestamptz)"
             " + LEAST(CAST(:wait AS interval) * power(2, LEAST(attempts, 10)), CAST(:longest AS interval))"
             " WHERE id = ANY(:ids) AND state = 'kept'"

@@ -17,6 +17,7 @@ from models.order_row import Row, line_rows, order_row
 from models.product import Product
 from models.row_check import TRUE, AtMost, Between, Check, Equal, Length, NoEmoji, NotBlank, OneOf, Plain
 from models.row_check import plain as plain
+from models.wording import yuan
 
 NOTE_LIMIT = 2_000
 TITLE_LIMIT = 500
@@ -48,7 +49,8 @@ class Fault:
 class Rule:
     """What `check` asks of a `column` of the row of an order, or of every line.
 
-    `message` may name columns of the row in braces, and the `length` of a text that is too long.
+    `message` may name columns of the row in braces (amounts are told in yuan), and the `length` of a text that is too
+    long.
     """
 
     code: str
@@ -60,7 +62,8 @@ class Rule:
     def fault(self, row: Row) -> Fault:
         """What to tell about a row that breaks the rule."""
         value = row[self.column]
-        return Fault(self.code, self.message.format(**row, length=len(value) if isinstance(value, str) else 0))
+        told = {name: yuan(said) if name.endswith("_fen") and said is not None else said for name, said in row.items()}
+        return Fault(self.code, self.message.format(**told, length=len(value) if isinstance(value, str) else 0))
 
 
 RULES: tuple[Rule, ...] = (
@@ -99,7 +102,7 @@ RULES: tuple[Rule, ...] = (
         AtMost("bought_quantity"),
         "第 {line_no} 行取消了 {cancelled_quantity} 件,比买的 {bought_quantity} 件还多。",
     ),
-    Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 行的金额不是整数分,或大得不合理。"),
+    Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 行的金额不能精确到分,或大得不合理。"),
     *(
         Rule("negative_money", "line", column, Between(0, MOST_FEN), f"第 {{line_no}} 行的{name}是负数或大得不合理。")
         for column, name in (("unit_price_fen", "单价"), ("paid_fen", "实付金额"))
@@ -112,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         f"第 {{line_no}} 行的商品名有 {{length}} 个字,超过 {TITLE_LIMIT}。",
     ),
     # the money
-    Rule("negative_money", "order", "amounts_whole", TRUE, "订单金额不是整数分,或大得不合理。"),
+    Rule("negative_money", "order", "amounts_whole", TRUE, "订单金额不能精确到分,或大得不合理。"),
     *(
         Rule("negative_money", "order", column, Between(low, MOST_FEN), f"订单的{name}是负数或大得不合理。")
         for column, name, low in (
@@ -127,14 +130,14 @@ RULES: tuple[Rule, ...] = (
         "order",
         "total_fen",
         Equal("fitting_total_fen"),
-        "各行实付 {lines_fen} 分加运费 {freight_fen} 分,不等于订单总额 {total_fen} 分。",
+        "各行实付 {lines_fen}加运费 {freight_fen},不等于订单总额 {total_fen}。",
     ),
     Rule(
         "money_mismatch",
         "order",
         "paid_fen",
         Equal("fitting_paid_fen"),
-        "应付 {total_fen} 分,实付 {paid_fen} 分,两者不等。",
+        "应付 {total_fen},实付 {paid_fen},两者不等。",
     ),
     Rule("refund_mismatch", "order", "refunded_fen", Between(0, None), "已退金额是负数。"),
     Rule(
@@ -142,7 +145,7 @@ RULES: tuple[Rule, ...] = (
         "order",
         "refunded_fen",
         AtMost("received_fen"),
-        "已退 {refunded_fen} 分,比实付的 {received_fen} 分还多。",
+        "已退 {refunded_fen},比实付的 {received_fen}还多。",
     ),
     # the address: complete, of sane length, printable on a label
     Rule("address_missing", "order", "has_receiver", TRUE, "没有收货地址:请在平台补全后重新拉取。"),

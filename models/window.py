@@ -19,8 +19,6 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from models.table import document, key, moment, words
 from models.window_history import Happened, WindowEvent
 
-#: How many missing orders a window names; more are only counted.
-MOST_NAMED = 200
 #: How long after a try that left a gap the window is pulled again, at most.
 LONGEST_GAP_WAIT = timedelta(hours=1)
 #: How far back a second look goes at most.
@@ -66,7 +64,11 @@ OPEN = (WindowState.GAP.value, WindowState.UNEXPLAINED.value)
 
 
 class PullWindow(SQLModel, table=True):
-    """One reading of [since, until) of a shop. `told` is the platform's count, `held` how many of those we have."""
+    """One reading of [since, until) of a shop. `told` is the platform's count, `held` how many of those we have.
+
+    `missing` names what is to be fetched by id, what was not tried yet first; `error` may also say, of a window that
+    was read, what of it cannot be seen.
+    """
 
     __tablename__ = "pull_window"
     __table_args__ = (
@@ -128,12 +130,16 @@ def end(
     fetched: int,
     counts: Mapping[str, int],
     now: datetime,
+    unseen: str = "",
 ) -> PullWindow:
-    """A reading came to its end. Whole, or a gap that is named and pulled again, later each time."""
+    """A reading came to its end. Whole, or a gap that is named and pulled again, later each time.
+
+    `unseen` says which orders of the window the platform does not show us at all.
+    """
     window = session.get_one(PullWindow, window_id, with_for_update=True)
     window.told, window.held, window.fetched = told, held, window.fetched + fetched
-    window.missing, window.missing_count = sorted(missing)[:MOST_NAMED], max(len(missing), told - held)
-    window.counts, window.ended_at, window.error = dict(counts), now, ""
+    window.missing, window.missing_count = list(missing), max(len(missing), told - held)
+    window.counts, window.ended_at, window.error = dict(counts), now, unseen[:1000]
     window.tries += 1
     if told <= held and not missing:
         window.state, window.look_again_at = WindowState.WHOLE.value, None

@@ -17,7 +17,8 @@ from models.book import Taken, take_orders
 from models.database import in_transaction, utcnow
 from models.hint import Errand
 from models.intake import Incoming
-from tasks.intake import WORDS, fetch_order
+from tasks.fetching import fetch_order
+from tasks.intake import WORDS
 from tasks.outside import platforms
 from tasks.step import outward
 

@@ -13,6 +13,7 @@ from models.order_sheet import OrderSheet, SheetReject
 from models.settings import settings
 from models.sheet_wording import outcomes, reason, reasons, sentence, state_words
 from models.wording import local
+from tasks.plain_text import plain
 
 MOST_ROWS = 50
 #: Percent; smaller steps of the progress bar are not told to Prefect.
@@ -59,7 +60,7 @@ def as_markdown(sheet: OrderSheet, aside: list[SheetReject]) -> str:
     lines = [
         f"# 表格导入 #{sheet.id} · {state_words(sheet)} · {local(sheet.ended_at or utcnow())}",
         "",
-        f"{_cell(sheet.file_name)} → {_cell(sheet.shop)};{_cell(sheet.confirmed_by)} 确认。{_cell(sentence(sheet))}",
+        f"{plain(sheet.file_name)} → {plain(sheet.shop)};{plain(sheet.confirmed_by)} 确认。{plain(sentence(sheet))}",
         "",
         "| 结果 | 单数 |",
         "|---|---:|",
@@ -67,16 +68,11 @@ def as_markdown(sheet: OrderSheet, aside: list[SheetReject]) -> str:
     ]
     if sheet.counts.get("reasons"):
         lines += ["", "## 为什么搁置", "", "| 原因 | 单数 |", "|---|---:|"]
-        lines += [f"| {_cell(said)} | {count} |" for said, count in reasons(sheet)]
+        lines += [f"| {plain(said)} | {count} |" for said, count in reasons(sheet)]
     if aside:
         lines += ["", f"## 搁置的行(前 {MOST_ROWS} 单)", "", "| 行 | 订单 | 原因 | 说明 |", "|---:|---|---|---|"]
         lines += [
-            f"| {row.row_no} | {_cell(row.channel_order_id)} | {'、'.join(map(reason, row.codes))} | {_cell(row.why)} |"
+            f"| {row.row_no} | {plain(row.channel_order_id)} | {'、'.join(map(reason, row.codes))} | {plain(row.why)} |"
             for row in aside
         ]
     return "\n".join([*lines, "", f"[在员工页面查看和下载]({settings().staff_url()}/imports/{sheet.id})"])
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell: sheets may say anything."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())[:300]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +9,17 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
-from integrations.channels import Census, Channel
-from integrations.errors import PlatformError, Refused
+from integrations.channels import Census, Channel, HasHorizon, Horizon
+from integrations.errors import PlatformError
 from models import faults, validation, window
 from models.book import NothingEntered, Taken, take_orders
 from models.database import in_transaction, utcnow
-from models.intake import Incoming, IncomingOrder, Unreadable
+from models.intake import Incoming
 from models.settings import settings
 from models.unforeseen import in_short
 from models.validation import Source
 from models.window import PullWindow, Why, WindowState
+from tasks.fetching import fetch_orders, in_book
 from tasks.gate import Gate, SuiteBroken
 from tasks.outside import platforms
 from tasks.step import outward
@@ -30,8 +30,7 @@ FIRST_WINDOW = timedelta(days=2)
 BATCH = 2_000
 #: Orders that are committed together: locks are held for a moment only.
 PAGE = 500
-#: Missing orders that are fetched by id at once, and at most in one reading; the rest is pulled again later.
-FETCHES_AT_ONCE = 4
+#: Missing orders that are fetched by id in one reading; the next reading of the window goes on with the rest.
 MOST_FETCHES = 1_000
 #: How long readings without a gap and the verdicts on their batches are kept: hundreds a day, of every channel.
 KEPT = timedelta(days=90)
@@ -60,6 +59,7 @@ class Pulled:
     fetched: int = 0
     missing: tuple[str, ...] = ()
     judged: bool = True
+    unseen: str = ""  # what of the window the platform does not show us
     busy: bool = False  # another run is reading this channel: nothing was done
 
     @property
@@ -71,7 +71,8 @@ class Pulled:
             return f"{self.channel} 没有拉成:{self.error}"
         told = "、".join(f"{WORDS[Taken(name)]} {count}" for name, count in self.counts.items() if count)
         lacking = f",还缺 {max(len(self.missing), self.gap)} 单,稍后再拉" if self.gap or self.missing else ""
-        return f"{self.channel} {told or '没有新变化'}{lacking}"
+        unseen = f"({self.unseen})" if self.unseen else ""
+        return f"{self.channel} {told or '没有新变化'}{lacking}{unseen}"
 
     @property
     def gap(self) -> int:
@@ -82,6 +83,24 @@ class Pulled:
 def connected_channels() -> list[str]:
     """The channels that are set up."""
     return sorted(platforms().channels)
+
+
+def not_connected(wanted: Sequence[str]) -> str:
+    """Which of these channels are not set up, in a sentence that names those that are; empty when all are."""
+    connected = connected_channels()
+    unknown = "、".join(sorted(set(wanted) - set(connected)))
+    if not unknown:
+        return ""
+    return f"没有接好渠道 {unknown[:200]}。可选:{'、'.join(connected) or '(还没有接好任何渠道)'}。"
+
+
+@outward("查看能读到多早的订单")
+async def horizon_of(name: str, since: datetime) -> Horizon | None:
+    """What a channel does not show us of the time from `since` on; None: everything, or it does not answer now."""
+    try:
+        return await _horizon(platforms().channel(name), since)
+    except PlatformError:
+        return None  # who reads it hears so
 
 
 @outward("拉取渠道订单")
@@ -154,8 +173,10 @@ async def _read_and_prove(channel: Channel, row: PullWindow, judged: bool = True
     assert row.id is not None
     id, pulled = row.id, Pulled(channel.name, row.since, row.until, why=Why(row.why), judged=judged)
     try:
+        horizon = await _horizon(channel, row.since)
+        pulled.unseen = horizon.sentence if horizon else ""
         read = await _read(channel, id, pulled)
-        census = await _prove(channel, id, read, pulled)
+        census = await _prove(channel, row, read, pulled)
         pulled.told, pulled.held = census.count, len(census.ids) - len(pulled.missing)
         await in_transaction(lambda session: _end(session, channel, id, pulled))
     except Exception as error:  # also one that nobody foresaw: it must not stop the other channels
@@ -163,6 +184,10 @@ async def _read_and_prove(channel: Channel, row: PullWindow, judged: bool = True
         pulled.error = str(error) if said else in_short(error)
         await in_transaction(lambda session: _fail(session, channel, id, pulled))
     return pulled
+
+
+async def _horizon(channel: Channel, since: datetime) -> Horizon | None:
+    return await channel.horizon(since, utcnow()) if isinstance(channel, HasHorizon) else None
 
 
 async def _read(channel: Channel, window_id: int, pulled: Pulled) -> set[str]:
@@ -212,48 +237,32 @@ async def _take(gate: Gate, batch: Sequence[Incoming], pulled: Pulled) -> None:
         pulled.counts = dict(counts)
 
 
-async def _prove(channel: Channel, window_id: int, read: set[str], pulled: Pulled) -> Census:
-    """Compare with what the platform itself lists, and fetch by id what was not read. Names what is still missing."""
+async def _prove(channel: Channel, row: PullWindow, read: set[str], pulled: Pulled) -> Census:
+    """Compare with what the platform itself lists, and fetch by id what was not read. Names what is still missing.
+
+    What earlier readings of the window named and did not try comes first, what they tried in vain last.
+    """
     census = await channel.census(pulled.since, pulled.until)
-    unread = sorted(census.ids - read)
-    fetched = await _fetch(channel, unread[:MOST_FETCHES])
-    gate = _gate(channel, window_id, pulled)
+    turns = {str(id): turn for turn, id in enumerate(row.missing)}
+    unread = sorted(census.ids - read, key=lambda id: (turns.get(id, len(turns)), id))
+    fetched = await fetch_orders(channel, unread[:MOST_FETCHES])
+    gate = _gate(channel, row.id or 0, pulled)
     for start in range(0, len(fetched), BATCH):
         await _take(gate, fetched[start : start + BATCH], pulled)
     pulled.fetched = len(fetched)
-    pulled.missing = tuple(sorted(set(unread) - {order.channel_order_id for order in fetched}))
+    there = {order.channel_order_id for order in fetched}
+    left = unread[MOST_FETCHES:]
+    if row.tries and len(row.missing) >= row.missing_count:  # all were named: the others were fetched before
+        unnamed = [id for id in left if id not in turns]
+        there |= await in_transaction(lambda session: in_book(session, channel, unnamed))
+    pulled.missing = tuple(id for id in [*left, *unread[:MOST_FETCHES]] if id not in there)
     return census
-
-
-async def _fetch(channel: Channel, ids: Sequence[str]) -> list[Incoming]:
-    """The orders of these ids, those that can be had now."""
-    places = asyncio.Semaphore(FETCHES_AT_ONCE)
-
-    async def fetch(id: str) -> Incoming | None:
-        async with places:
-            try:
-                return await fetch_order(channel, id)
-            except PlatformError:
-                return None  # still missing: named, and pulled again
-
-    found = await asyncio.gather(*(fetch(id) for id in ids))
-    return [order for order in found if order is not None]
-
-
-async def fetch_order(channel: Channel, id: str) -> IncomingOrder | Unreadable:
-    """One order as it is now; what cannot be translated comes as `Unreadable`. Raises `PlatformError`."""
-    try:
-        return await channel.order(id)
-    except Refused as refused:
-        if refused.code != "unreadable":
-            raise
-        return Unreadable(channel.name, channel.shop, id, refused.message, {"id": id})
 
 
 def _end(session: Session, channel: Channel, window_id: int, pulled: Pulled) -> None:
     told, held = pulled.told or 0, pulled.held
     row = window.end(
-        session, window_id, told, held, pulled.missing, pulled.fetched, pulled.counts, utcnow()
+        session, window_id, told, held, pulled.missing, pulled.fetched, pulled.counts, utcnow(), pulled.unseen
     )  # a gap does not hold the mark: it has a row of its own, and is pulled again until it is closed
     if row.why == Why.PULL.value and row.state in (WindowState.WHOLE.value, WindowState.GAP.value):
         window.mark_read(session, channel.name, channel.shop, pulled.until, pulled.counts, utcnow())

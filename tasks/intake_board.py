@@ -12,6 +12,7 @@ from models.database import in_transaction, utcnow
 from models.settings import settings
 from models.window import PullMark, PullWindow, WindowState, latest_windows, open_windows
 from models.wording import CHANNEL_WORDS, WINDOW_WHY_WORDS, WINDOW_WORDS, local, say
+from tasks.plain_text import plain
 
 #: The artifact's key; its history is on the Artifacts page.
 ARTIFACT = "order-completeness"
@@ -46,13 +47,13 @@ def as_markdown(marks: Sequence[PullMark], newest: Sequence[PullWindow], gaps: S
         open_here = sum(w.missing_count for w in gaps if (w.channel, w.shop) == (mark.channel, mark.shop))
         counted = f"{last.told} | {last.held}" if last else "— | —"
         lines.append(
-            f"| {say(CHANNEL_WORDS, mark.channel)} | {_cell(mark.shop)} | {local(mark.until)} | {counted}"
-            f" | {open_here} | {_cell(mark.error) or '正常'} |"
+            f"| {say(CHANNEL_WORDS, mark.channel)} | {plain(mark.shop)} | {local(mark.until)} | {counted}"
+            f" | {open_here} | {plain(mark.error) or '正常'} |"
         )
     if gaps:
         lines += ["", "## 缺口", "", "| 渠道 | 窗口 | 缺几单 | 缺哪些 | 已试 | 状态 |", "|---|---|---:|---|---:|---|"]
         for window in gaps:
-            named = "、".join(_cell(str(id)) for id in window.missing[:MOST_NAMED]) or "平台只给了数目"
+            named = "、".join(plain(str(id)) for id in window.missing[:MOST_NAMED]) or "平台只给了数目"
             lines.append(
                 f"| {say(CHANNEL_WORDS, window.channel)} | {_span(window)} | {window.missing_count} | {named}"
                 f" | {window.tries} | {_state(window)} |"
@@ -61,7 +62,7 @@ def as_markdown(marks: Sequence[PullMark], newest: Sequence[PullWindow], gaps: S
     lines += ["| 渠道 | 窗口 | 为什么 | 平台计数 | 我们有 | 补取 | 状态 |", "|---|---|---|---:|---:|---:|---|"]
     for window in newest:
         counted = "—" if window.told is None else str(window.told)
-        state = _state(window) + (f"：{_cell(window.error)}" if window.error else "")
+        state = _state(window) + (f"：{plain(window.error)}" if window.error else "")
         lines.append(
             f"| {say(CHANNEL_WORDS, window.channel)} | {_span(window)} | {say(WINDOW_WHY_WORDS, window.why)}"
             f" | {counted} | {window.held} | {window.fetched} | {state} |"
@@ -76,8 +77,3 @@ def _state(window: PullWindow) -> str:
 
 def _span(window: PullWindow) -> str:
     return f"{local(window.since)} – {local(window.until)}"
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell: platforms may send anything."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())[:160]

@@ -14,7 +14,9 @@ from models.book import Taken, take_orders
 from models.correction import thaw
 from models.database import in_transaction, utcnow
 from models.quarantine import Quarantined
-from tasks.intake import WORDS, fetch_order
+from models.unforeseen import in_short
+from tasks.fetching import fetch_order
+from tasks.intake import WORDS
 from tasks.outside import platforms
 from tasks.step import outward
 
@@ -26,6 +28,12 @@ class Submitted:
     asked: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     still: dict[str, str] = field(default_factory=dict)
+
+    def add(self, other: Submitted) -> None:
+        """What submitting further rows came to."""
+        self.asked += other.asked
+        self.counts += other.counts
+        self.still |= other.still
 
     @property
     def sentence(self) -> str:
@@ -41,17 +49,20 @@ async def submit_again(ids: list[int], fetch: bool, actor: str) -> Submitted:
     """Submit these rows of the quarantine again. Twice: what has entered is not there to be submitted.
 
     With `fetch` the order is fetched from its channel first, as after a change over there; what could not be read at
-    all always is. One that fails is told and stops no other.
+    all always is. Each is committed by itself; one that fails is told and stops no other.
     """
     submitted = Submitted(len(ids))
     for id in ids:
         row = await in_transaction(lambda session, id=id: session.get(Quarantined, id))  # type: ignore[misc]
         if row is None or row.resolved_at is not None:
             continue
-        if fetch or thaw(row.reading) is None:
-            await _fetch(row, submitted)
-        else:
-            await _as_read(id, row, actor, submitted)
+        try:
+            if fetch or thaw(row.reading) is None:
+                await _fetch(row, submitted)
+            else:
+                await _as_read(id, row, actor, submitted)
+        except Exception as error:  # what nobody foresaw of one
+            submitted.still[row.channel_order_id] = f"没有提交成:{in_short(error)}"
     return submitted
 
 

@@ -34,6 +34,7 @@ from models.order_page import pet_answers
 from models.privacy import without_numbers
 from models.review import CaseState, ReviewCase, Verdict, cases_without_run, decide
 from models.wording import CHANNEL_WORDS, PROFILE_WORDS, local, say, say_answer, yuan
+from tasks.plain_text import plain
 from tasks.step import outward
 
 #: `flow/deployment` of the runs that are shown to reviewers.
@@ -132,24 +133,19 @@ def _page(session: Session, case: ReviewCase) -> tuple[str, str, str]:
         profile = "、".join(
             f"{say(PROFILE_WORDS, name)} {say_answer(answer)}" for name, answer in pet_answers(line.profile).items()
         )
-        lines.append(f"- **{_plain(line.title)}** × {line.quantity}(实付 {yuan(line.paid_fen)})")
+        lines.append(f"- **{plain(line.title)}** × {line.quantity}(实付 {yuan(line.paid_fen)})")
         if profile:
-            lines.append(f"  - 宠物档案:{_plain(profile)}")
+            lines.append(f"  - 宠物档案:{plain(profile, 500)}")
     text = "\n".join(
         [
             f"## 订单 {order.order_no}({say(CHANNEL_WORDS, order.channel)})",
-            f"**为什么要审核**:{';'.join(case.reasons)}",
+            f"**为什么要审核**:{';'.join(map(plain, case.reasons))}",
             f"**请在 {local(case.due_at)} 前决定**。金额 {yuan(order.total_fen)},下单 {local(order.placed_at)}。",
             *lines,
-            f"客户备注:{_plain(without_numbers(order.note))}" if order.note else "",
+            f"客户备注:{plain(without_numbers(order.note), 500)}" if order.note else "",
         ]
     )
     return order.order_no, order.channel, text
-
-
-def _plain(text: str) -> str:
-    """Text from customers, so that it cannot become Markdown or HTML of ours."""
-    return "".join("\\" + c if c in "\\`*_{}[]()<>#+-!|" else c for c in text[:500])
 
 
 async def take_decision(case_id: int, decision: ReviewDecision) -> tuple[bool, str]:

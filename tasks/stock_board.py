@@ -10,6 +10,7 @@ from sqlmodel import Session
 from models.database import in_transaction, utcnow
 from models.product import products
 from models.wording import CHANNEL_WORDS, local, say
+from tasks.plain_text import plain
 from tasks.shelves import Published
 
 #: The artifact's key; its history is on the Artifacts page.
@@ -35,15 +36,15 @@ def as_markdown(published: Sequence[Published], titles: dict[str, str]) -> str:
     """The channels one by one, then what was changed, then what was left for the next round and why."""
     lines = ["| 渠道 | 核对 | 改了 | 留到下一轮 | 说明 |", "|---|---:|---:|---:|---|"]
     for one in published:
-        why = "正由另一个运行在发布" if one.busy else _cell(one.error) or "完成"
+        why = "正由另一个运行在发布" if one.busy else plain(one.error) or "完成"
         lines.append(f"| {_channel(one)} | {one.looked} | {len(one.changes)} | {len(one.left)} | {why} |")
     changed = [
-        f"| {_channel(one)} | {_cell(change.sku)} | {_cell(titles.get(change.sku, ''))} | {change.seen} | {change.to} |"
+        f"| {_channel(one)} | {plain(change.sku)} | {plain(titles.get(change.sku, ''))} | {change.seen} | {change.to} |"
         for one in published
         for change in one.changes
     ]
     left = [
-        f"| {_channel(one)} | {_cell(sku)} | {_cell(titles.get(sku, ''))} | {_cell(why)} |"
+        f"| {_channel(one)} | {plain(sku)} | {plain(titles.get(sku, ''))} | {plain(why)} |"
         for one in published
         for sku, why in one.left.items()
     ]
@@ -62,11 +63,6 @@ def _table(title: str, head: str, rule: str, rows: list[str]) -> Iterator[str]:
 
 def _channel(one: Published) -> str:
     return say(CHANNEL_WORDS, one.channel)
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell: platforms and catalogues may send anything."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())[:200]
 
 
 def _titles(session: Session, skus: Sequence[str]) -> dict[str, str]:

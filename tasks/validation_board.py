@@ -15,6 +15,7 @@ from models.quarantine import Quarantined
 from models.settings import settings
 from models.validation import Outcome, RuleCount, Source, ValidationRun, latest, rule_counts
 from models.wording import CHANNEL_WORDS, local, say
+from tasks.plain_text import plain
 
 #: The artifact's key; its history is on the Artifacts page.
 ARTIFACT = "order-quality"
@@ -111,7 +112,7 @@ def _summary(quality: Quality) -> Iterator[str]:
 
 def _row(run: ValidationRun) -> str:
     return (
-        f"| {_cell(say(CHANNEL_WORDS, run.channel))} | {_cell(run.shop)} | {local(run.at)} "
+        f"| {plain(say(CHANNEL_WORDS, run.channel))} | {plain(run.shop)} | {local(run.at)} "
         f"| {SOURCE_WORDS[Source(run.source)]} | {OUTCOME_WORDS[Outcome(run.outcome)]} "
         f"| {run.orders} | {run.lines} | {run.failed} |"
     )
@@ -122,7 +123,7 @@ def _broken(runs: Sequence[ValidationRun]) -> Iterator[str]:
     if broken:
         yield from ("", "## 校验本身坏在哪里", "")
         for run in broken:
-            yield f"- {local(run.at)} {_cell(say(CHANNEL_WORDS, run.channel))}:{_cell(run.error)}"
+            yield f"- {local(run.at)} {plain(say(CHANNEL_WORDS, run.channel))}:{plain(run.error)}"
 
 
 def _rules(counts: Sequence[RuleCount]) -> Iterator[str]:
@@ -133,11 +134,6 @@ def _rules(counts: Sequence[RuleCount]) -> Iterator[str]:
     yield from ("| 规则 | 代码 | 列 | 渠道 | 行数 | 批数 |", "|---|---|---|---|---:|---:|")
     for one in counts:
         yield (
-            f"| {CODE_WORDS.get(one.code, one.code)} | `{one.code}` | {_cell(one.column) or '–'} "
-            f"| {_cell(say(CHANNEL_WORDS, one.channel))} | {one.rows} | {one.batches} |"
+            f"| {CODE_WORDS.get(one.code, one.code)} | `{one.code}` | {plain(one.column) or '–'} "
+            f"| {plain(say(CHANNEL_WORDS, one.channel))} | {one.rows} | {one.batches} |"
         )
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())[:400]

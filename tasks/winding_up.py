@@ -35,6 +35,7 @@ from models.wording import yuan
 from tasks.calling_back import call_back
 from tasks.notifying import tell_customer
 from tasks.outside import platforms
+from tasks.plain_text import plain
 from tasks.refunding import pay_back, settle_payment
 from tasks.step import outward
 from tasks.telling import tell_once
@@ -177,7 +178,7 @@ async def show_compensation(claim: Claim, reason: str, owed: Refund | None, give
     """Write into the run why the order was compensated and what came of it, for operators. Twice: one more version."""
     if FlowRunContext.get() is None:
         return  # no run, nothing to show it in
-    rows = [("订单", claim.order_no), ("履约单", claim.fulfilment_no), ("原因", reason)]
+    rows = [("订单", claim.order_no), ("履约单", claim.fulfilment_no), ("原因", plain(reason))]
     if owed is not None:
         rows.append(("退款", f"{yuan(owed.amount_fen)},{refund.STEP_WORDS[owed.state][0]}({owed.refund_no})"))
     if given is not None:

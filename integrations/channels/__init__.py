@@ -85,3 +85,20 @@ class Subscribes(Protocol):
     async def subscribe(self, uri: str) -> list[str]:
         """Make sure that everything about orders is pushed to `uri`; the topics that were not before."""
         ...
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """Orders placed before `since` are not shown to us; `sentence` says so, and what would change it."""
+
+    since: datetime
+    sentence: str
+
+
+@runtime_checkable
+class HasHorizon(Protocol):
+    """A channel that may show only newer orders, and count only those: a window that is whole may lack older ones."""
+
+    async def horizon(self, since: datetime, now: datetime) -> Horizon | None:
+        """What is not shown to us of the time from `since` on; None: everything is."""
+        ...

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from integrations.channels import Census, Parcel
+from integrations.channels import Census, Horizon, Parcel
 from integrations.channels import shopify_queries as queries
 from integrations.channels.last_page_first import Onward, ids_in, unsettled
 from integrations.channels.patience import patiently
@@ -30,9 +30,14 @@ from integrations.errors import Refused
 from integrations.http import TOTAL_TIMEOUT
 from models.intake import Incoming, IncomingOrder, Receiver, Unreadable
 from models.settings import ShopifySettings
+from models.wording import TZ
 
 #: Our carriers by the name under which Shopify knows them and makes its own tracking links.
 CARRIERS = {"sf_express": "SF Express"}
+
+#: Orders older than this are neither listed nor counted nor given by id without this scope (Admin API, `Order`).
+SHOWN_TO_EVERY_APP = timedelta(days=60)
+ALL_ORDERS = "read_all_orders"
 
 _SHIPPABLE = {"OPEN", "IN_PROGRESS"}
 
@@ -80,6 +85,21 @@ class Shopify:
             if more:
                 onward.check(before, after)
         return Census(len(ids) if count is None else count, frozenset(ids))
+
+    async def horizon(self, since: datetime, now: datetime) -> Horizon | None:
+        """Sixty days ago, for an app without the scope for all orders; asked only about an earlier `since`."""
+        edge = now - SHOWN_TO_EVERY_APP
+        if since >= edge:
+            return None
+        data = await patiently(partial(self._ask, queries.INSTALLATION, "currentAppInstallation", {}))
+        with understood(NAME):
+            installation = mapping(data.get("currentAppInstallation"), "currentAppInstallation")
+            scopes = mappings(installation.get("accessScopes"), "accessScopes")
+            if any(scope.get("handle") == ALL_ORDERS for scope in scopes):
+                return None
+        shown_from = f"{edge.astimezone(TZ):%Y-%m-%d %H:%M}"
+        said = f"Shopify 看不到 {shown_from} 以前下的订单:应用没有 {ALL_ORDERS} 权限,请在 Shopify 申请后再补拉一次"
+        return Horizon(edge, said)
 
     async def subscribe(self, uri: str) -> list[str]:
         """Have every topic that `shopify_push` reads sent to this https address; the topics that were not before."""

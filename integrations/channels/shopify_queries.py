@@ -200,6 +200,11 @@ query codeDiscountNodeByCode($code: String!) {
     + _COUPON
 )
 
+INSTALLATION = """
+query currentAppInstallation {
+  currentAppInstallation { accessScopes { handle } }
+}"""
+
 SUBSCRIPTIONS = """
 query webhookSubscriptions($first: Int!, $after: String) {
   webhookSubscriptions(first: $first, after: $after) {

@@ -6,7 +6,6 @@ the order again (models/hint.py): whoever repeats, delays, shuffles or replays a
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Sequence
 
@@ -19,7 +18,6 @@ from integrations.errors import Forged, PlatformError
 from integrations.portal.bodies import read_body
 from models import hint
 from models.database import in_transaction, utcnow
-from models.privacy import seal
 from models.quality import plain
 from models.settings import settings
 
@@ -77,10 +75,9 @@ async def _take(channel: str, shop: str, body: bytes, read: Callable[[], Sequenc
         return JSONResponse({"ok": False, "error": "nested too deeply"}, 400)
     if not all(_can_be_kept(push) for push in pushed):
         return JSONResponse({"ok": False, "error": "an id that is too long or holds control characters"}, 400)
-    sealed = seal(base64.b64encode(body).decode())
 
     def work(session: Session) -> int:
-        return hint.keep(session, channel, shop, pushed, sealed, utcnow())
+        return hint.keep(session, channel, shop, pushed, body, utcnow())
 
     return JSONResponse({"ok": True, "kept": await in_transaction(work)})
 

@@ -20,8 +20,9 @@ from models.wording import WINDOW_WHY_WORDS, WINDOW_WORDS, say
 
 LIST = "/intake"
 WINDOWS, MOST_GAPS = 24, 50
-#: Order ids of a gap that are shown at once; the others fold out.
+#: Order ids of a gap that are shown at once, and in all; the others are counted.
 AT_ONCE = 20
+MOST_NAMED = 200
 LONGEST_REASON = 200
 
 
@@ -44,6 +45,7 @@ def intake(visit: Visit, session: Session) -> Response:
         "told": told,
         "bar": BAR,
         "at_once": AT_ONCE,
+        "most_named": MOST_NAMED,
         "most": MOST_GAPS,
         "longest": LONGEST_REASON,
         "prefect": prefect_address(),

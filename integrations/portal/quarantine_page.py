@@ -5,6 +5,7 @@ The list shows no payload. Who may correct sees what the order says, because a w
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from decimal import Decimal
@@ -12,16 +13,21 @@ from typing import Any
 
 from sqlmodel import Session
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.portal import labels
-from integrations.portal.people import Visit, page
+from integrations.portal.bodies import read_form
+from integrations.portal.people import Visit, check_form, page
+from integrations.portal.streamed_uploads import signed_in
 from models import correction, resubmission
 from models.book import Taken
 from models.correction import NotCorrectable
+from models.database import in_transaction, utcnow
 from models.intake import IncomingLine, IncomingOrder
 from models.quarantine import Quarantined, waiting_list
+from models.unforeseen import in_short
 
 LIST = "/quarantine"
 MOST_SHOWN = 200
@@ -39,6 +45,7 @@ RECEIVER = {
 }
 MONEY = {"total_fen": "订单总额(元)", "paid_fen": "实付(元)", "freight_fen": "运费(元)", "discount_fen": "优惠(元)"}
 LINE = {"sku": "SKU", "title": "商品名", "quantity": "数量", "unit_price_fen": "单价(元)", "paid_fen": "本行实付(元)"}
+log = logging.getLogger(__name__)
 _YUAN = re.compile(r"-?\d{1,9}(\.\d{1,2})?")
 _WHOLE = re.compile(r"-?\d{1,9}")
 
@@ -54,17 +61,34 @@ def listing(visit: Visit, session: Session) -> Response:
     return visit.render(session, "quarantine.html", values)
 
 
-@page
-def submit_all(visit: Visit, session: Session) -> Response:
-    """`POST /quarantine`: submit everything with one fault again as it was read, e.g. once the product is there."""
+async def submit_all(request: Request) -> Response:
+    """`POST /quarantine`: submit everything with one fault again as it was read, e.g. once the product is there.
+
+    Each is committed by itself, so that one that cannot be submitted takes nothing of the others back.
+    """
+    visit = await signed_in(request, await read_form(request))
+    if isinstance(visit, Response):
+        return visit
+    check_form(request, visit.form, visit.csrf)
     visit.must_be_allowed("correct")
     fault = visit.text("fault", 60)
-    ids = resubmission.waiting_with(session, [fault])[:MOST_SHOWN] if fault else []
-    entered = 0
-    for id in ids:
-        done = resubmission.resubmit(session, id, {}, visit.name, visit.now)
-        entered += done is not None and done.taken not in (None, Taken.QUARANTINED)
-    return visit.go(LIST, f"提交了 {len(ids)} 件,{entered} 件已不在隔离区,其余原因不变。")
+    waiting = await in_transaction(lambda session: resubmission.waiting_with(session, [fault])) if fault else []
+    ids = waiting[:MOST_SHOWN]
+    entered = sum([await _submit(id, visit.name) for id in ids])
+    said = f"提交了 {len(ids)} 件,{entered} 件已不在隔离区,其余仍在,原因见各件。"
+    if more := len(waiting) - len(ids):
+        said += f"还有 {more} 件没有提交:请运行 `orderloom quarantine resubmit --fault {fault}`,进度在 Prefect 界面。"
+    return visit.go(LIST, said)
+
+
+async def _submit(id: int, actor: str) -> bool:
+    """Submit one again; whether it has left the quarantine."""
+    try:
+        done = await in_transaction(lambda session: resubmission.resubmit(session, id, {}, actor, utcnow()))
+    except Exception as error:  # what nobody foresaw of one
+        log.warning("quarantined %d cannot be submitted again: %s", id, in_short(error))
+        return False
+    return done is not None and done.taken not in (None, Taken.QUARANTINED)
 
 
 @page

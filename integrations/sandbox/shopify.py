@@ -28,7 +28,14 @@ from integrations.sandbox import shopify_coupons, shopify_refunds, shopify_stock
 from integrations.sandbox.credentials import Credentials
 from integrations.sandbox.faults import play
 from integrations.sandbox.paging import behind_another
-from integrations.sandbox.shopify_operations import MUTATIONS, OPERATIONS, PLATFORM, Invalid, Operation
+from integrations.sandbox.shopify_operations import (
+    MUTATIONS,
+    OPERATIONS,
+    PLATFORM,
+    Invalid,
+    Operation,
+    granted_scopes,
+)
 from integrations.sandbox.world import World
 
 TOKEN = "shopify.access_token"
@@ -54,7 +61,7 @@ CHANGES = MUTATIONS.union(
 IDEMPOTENT = {"refundCreate", "inventorySetQuantities"}
 
 _VERSION = re.compile(r"20\d\d-(01|04|07|10)")
-_DOCUMENT = re.compile(r"\s*(query|mutation)\s+(\w+)\s*\(([^)]*)\)")
+_DOCUMENT = re.compile(r"\s*(query|mutation)\s+(\w+)\s*(?:\(([^)]*)\))?")
 _VARIABLE = re.compile(r"\$(\w+):\s*(\w+)(!?)")
 
 
@@ -75,7 +82,7 @@ def routes(world: World, credentials: Credentials) -> list[BaseRoute]:
             token = "shpat_" + secrets.token_hex(16)
             with world.transaction():
                 world.put(TOKEN, token, {"until": world.now().timestamp() + TOKEN_SECONDS})
-            granted = {"access_token": token, "scope": "read_orders,write_fulfillments"}
+            granted = {"access_token": token, "scope": ",".join(granted_scopes(world))}
             return JSONResponse({**granted, "expires_in": TOKEN_SECONDS})
 
         return await play(request, world.fault(PLATFORM, "access_token"), act)
@@ -157,7 +164,7 @@ def _checked(asked: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if match[2] in IDEMPOTENT and not re.search(directive, asked["query"]):
         raise Invalid("The @idempotent directive is required for this mutation but was not provided.", "BAD_REQUEST")
     variables = asked.get("variables") or {}
-    declared = {name: (kind, needed) for name, kind, needed in _VARIABLE.findall(match[3])}
+    declared = {name: (kind, needed) for name, kind, needed in _VARIABLE.findall(match[3] or "")}
     if unknown := variables.keys() - declared.keys():
         raise Invalid(f"Variable ${min(unknown)} is not declared")
     kinds = {"Int": int, "String": str, "ID": str, "WebhookSubscriptionTopic": str}

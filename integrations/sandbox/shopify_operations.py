@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -19,6 +19,12 @@ PLATFORM = "shopify"
 
 Operation = Callable[[World, dict[str, Any]], dict[str, Any]]
 
+#: The scopes that the app was granted; all that it asks for unless a test writes another document.
+SCOPES = "shopify.scopes"
+ALL_SCOPES = ("read_orders", "read_all_orders", "write_fulfillments")
+#: How far back an app sees without the scope for all orders.
+SHOWN_TO_EVERY_APP = timedelta(days=60)
+
 _FILTER = re.compile(r"updated_at:(>=|<)'([^']+)'")
 
 
@@ -30,9 +36,35 @@ class Invalid(Exception):
         self.code = code
 
 
+def granted_scopes(world: World) -> list[str]:
+    """The handles of the scopes that the app was granted."""
+    return list((world.get(SCOPES, "") or {"handles": ALL_SCOPES})["handles"])
+
+
+def _installation(world: World, variables: dict[str, Any]) -> dict[str, Any]:
+    return {"currentAppInstallation": {"accessScopes": [{"handle": handle} for handle in granted_scopes(world)]}}
+
+
+def _too_old(world: World, order: dict[str, Any]) -> bool:
+    """Whether the app may not see an order of this age."""
+    if "read_all_orders" in granted_scopes(world):
+        return False
+    return datetime.fromisoformat(order["createdAt"]) < world.now() - SHOWN_TO_EVERY_APP
+
+
+def _unlisted(world: World) -> dict[str, bool]:
+    """Orders that no search lists, and whether the count has them."""
+    old = {} if "read_all_orders" in granted_scopes(world) else dict.fromkeys(_old(world), False)
+    return hidden(world) | old
+
+
+def _old(world: World) -> list[str]:
+    return [order["id"] for order in world.window(ORDER) if _too_old(world, order)]
+
+
 def _orders(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     since, until, first, last = _search(variables)
-    late = hidden(world)
+    late = _unlisted(world)
     listed = (order for order in behind(world, ORDER, since, until, last, _position) if order["id"] not in late)
     page, info = _page(listed, first)
     return {"orders": {"nodes": [_node(order, variables["lines"]) for order in page], "pageInfo": info}}
@@ -41,7 +73,7 @@ def _orders(world: World, variables: dict[str, Any]) -> dict[str, Any]:
 def _order_ids(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     """The same search, newest first (`reverse: true`), ids only."""
     since, until, first, last = _search(variables)
-    late = hidden(world)
+    late = _unlisted(world)
     listed = (order for order in _before(world, since, until, last) if order["id"] not in late)
     page, info = _page(listed, first)
     return {"orders": {"nodes": [{"id": order["id"]} for order in page], "pageInfo": info}}
@@ -49,7 +81,7 @@ def _order_ids(world: World, variables: dict[str, Any]) -> dict[str, Any]:
 
 def _orders_count(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     since, until = _window(variables["query"])
-    late = [world.get(ORDER, order_id) for order_id, counted in hidden(world).items() if not counted]
+    late = [world.get(ORDER, order_id) for order_id, counted in _unlisted(world).items() if not counted]
     missing = sum(1 for order in late if order and since <= _position(order)[0] < until)
     return {"ordersCount": {"count": world.size(ORDER, since, until) - missing, "precision": "EXACT"}}
 
@@ -126,7 +158,7 @@ def _part(part: dict[str, Any], lines: int) -> dict[str, Any]:
 
 def _order(world: World, variables: dict[str, Any]) -> dict[str, Any]:
     order = world.get(ORDER, variables["id"])
-    return {"order": order and _node(order, variables["lines"])}
+    return {"order": None if order is None or _too_old(world, order) else _node(order, variables["lines"])}
 
 
 def _line_items(world: World, variables: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +250,7 @@ def _shippable(world: World, groups: list[dict[str, Any]]) -> tuple[dict[str, An
 
 
 OPERATIONS: dict[str, Operation] = {
+    "currentAppInstallation": _installation,
     "orders": _orders,
     "orderIds": _order_ids,
     "ordersCount": _orders_count,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -85,6 +86,25 @@ async def test_nothing_is_published_while_nothing_moves(
     async with _beside(publishing.keep_publishing):
         await asyncio.sleep(1.0)
     assert await _runs("publish-stock") == before
+
+
+async def test_a_setting_that_is_broken_ends_no_publishing(monkeypatch: pytest.MonkeyPatch, home: House) -> None:
+    # given settings that cannot be read, and stock that moves all the while
+    monkeypatch.setattr(publishing, "LOOK", 0.05)
+    moved, asked = itertools.count(), []
+
+    async def ledger() -> int:
+        return next(moved)
+
+    def broken() -> list[str]:
+        asked.append("")
+        raise ValueError("shopify.shop: field required")
+
+    monkeypatch.setattr(publishing, "_ledger", ledger)
+    monkeypatch.setattr(publishing, "connected_shelves", broken)
+    # then the publisher asks again at each movement
+    async with _beside(publishing.keep_publishing):
+        await _until(lambda: len(asked) >= 3)
 
 
 async def test_a_database_that_is_away_for_a_moment_deafens_nobody(

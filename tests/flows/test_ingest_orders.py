@@ -133,3 +133,13 @@ def _set_aside(session: Session, ids: list[str]) -> list[list[str]]:
     """The fault codes of what is set aside under these ids."""
     rows = session.exec(select(Quarantined).where(col(Quarantined.channel_order_id).in_(ids)))
     return sorted(sorted({fault["code"] for fault in row.faults}) for row in rows)
+
+
+async def test_a_channel_that_is_not_connected_is_said_and_nothing_is_read(
+    home: House, prefect_server: RunningServer
+) -> None:
+    ids = place(home, Kind.STOCKED, "douyin")
+    state = await ingest_orders(channels=["douyin", "ebay"], return_state=True)
+    assert (state.name, state.is_failed()) == ("渠道没有接好", True)
+    assert state.message == "没有接好渠道 ebay。可选:douyin、shopify、wechat_shop。"
+    assert entered(ids) == []

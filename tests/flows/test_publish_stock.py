@@ -70,7 +70,7 @@ def test_table_is_readable_whatever_is_in_it() -> None:
         "",
         "| 渠道 | SKU | 商品 | 原来可售 | 现在可售 |",
         "|---|---|---|---:|---:|",
-        "| Shopify | BED\\|1 | 窝垫 | 4 | 90 |",
+        "| Shopify | BED&#124;1 | 窝垫 | 4 | 90 |",
         "",
         "## 留到下一轮的",
         "",

@@ -9,16 +9,19 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from sqlmodel import select
 
 from integrations.channels import wechat_crypto
 from integrations.channels.douyin_push import event_sign, event_sign_hmac
 from integrations.sandbox.credentials import Credentials, settings_for_sandbox
-from models.hint import Hint
+from models.hint import Hint, heard, put_off
+from models.privacy import unseal
 from models.settings import settings
 from tests.integrations.portal_server import Portal, committed, now, running_portal
 
@@ -193,3 +196,27 @@ def unsigned(push: Push) -> Push:
 def hints() -> list[Hint]:
     """Everything that was kept."""
     return committed(lambda s: list(s.exec(select(Hint).order_by(Hint.id))))  # type: ignore[arg-type]
+
+
+@PLATFORMS
+def test_once_heard_or_given_up_only_the_digest_of_a_body_is_kept(portal: Portal, push: Any) -> None:
+    # given pushes that are kept: a digest, and behind it what came
+    sent = push()
+    send(portal, sent)
+    digest = hashlib.sha256(sent.body).digest()
+    kept = hints()
+    for hint in kept:
+        body = bytes(hint.body)
+        assert body[:32] == digest and base64.b64decode(unseal(body[32:])) == sent.body
+    ids = [hint.id or 0 for hint in kept]
+    # when fetching fails for a while
+    committed(lambda s: put_off(s, ids, "busy", now(), timedelta(seconds=5)))
+    assert all(len(bytes(hint.body)) > 32 for hint in hints())
+    # and then is given up, or they are heard
+    committed(lambda s: s.connection().execute(text("UPDATE hint SET attempts = 12 WHERE id = :id"), {"id": ids[0]}))
+    committed(lambda s: put_off(s, ids[:1], "busy", now(), timedelta(seconds=5)))
+    committed(lambda s: heard(s, ids[1:], "fetched", now()))
+    # then nothing but the digest is left, and a repeat is still known
+    assert {(hint.state, bytes(hint.body)) for hint in hints()} <= {("given_up", digest), ("heard", digest)}
+    send(portal, sent)
+    assert len(hints()) == len(kept)

@@ -14,6 +14,7 @@ from sqlmodel import Session, select
 from models.book import take_orders
 from models.intake import IncomingOrder, Unreadable
 from models.order import Contact, find_order, lines_of, reveal
+from models.product import Product, save_products
 from models.quarantine import Quarantined, waiting_list
 from models.timeline import timeline
 from tests.integrations.portal_server import Browser, Portal, committed, now, running_portal, signed_in
@@ -212,3 +213,31 @@ def _id(session: Session, order: IncomingOrder) -> int:
 def send(browser: Browser, id: int, fields: dict[str, str]) -> httpx.Response:
     """Submit the form of one order."""
     return browser.send_form(f"/quarantine/{id}", f"/quarantine/{id}", **fields)
+
+
+def test_one_that_cannot_be_submitted_takes_nothing_of_the_others_back(browser: Browser) -> None:
+    # given three orders that lack a product, and what was kept of the second is spoiled
+    ids = [set_aside(replace(incoming(str(number)), lines=(replace(cans(), sku="A-1"),))) for number in range(3)]
+    committed(lambda s: _spoil(s, ids[1]))
+    committed(lambda s: save_products(s, [Product(sku="A-1", title="新品", price_fen=100)]))
+    # when all are submitted again
+    answer = browser.send_form("/quarantine?fault=unknown_sku", "/quarantine", fault="unknown_sku")
+    # then the others are in the book
+    assert answer.status_code == 303
+    assert "提交了 3 件,2 件已不在隔离区" in browser.get("/quarantine").text
+    assert [row.id for row in committed(waiting_list)] == [ids[1]]
+
+
+def test_who_may_not_correct_submits_nothing(portal: Portal) -> None:
+    set_aside(replace(incoming(), lines=(replace(cans(), sku="A-1"),)))
+    committed(lambda s: save_products(s, [Product(sku="A-1", title="新品", price_fen=100)]))
+    with signed_in(portal, "审计员", "auditor") as auditor:
+        assert auditor.send_form("/", "/quarantine", fault="unknown_sku").status_code == 403
+        assert auditor.post("/quarantine", data={"fault": "unknown_sku", "csrf": "0" * 64}).status_code == 403
+    assert len(committed(waiting_list)) == 1
+
+
+def _spoil(session: Session, id: int) -> None:
+    row = session.get_one(Quarantined, id)
+    row.reading = b"spoiled" * 8
+    session.add(row)

@@ -13,6 +13,8 @@ from integrations.channels.shopify import Shopify
 from integrations.errors import Refused
 from integrations.sandbox import shopify_orders as shop
 from integrations.sandbox.shopify_index import hide, index_late
+from integrations.sandbox.shopify_operations import SCOPES
+from models.wording import TZ
 from tests.integrations.sandbox_server import NOON, Running, basket, sandbox
 
 LATER = NOON + timedelta(hours=1)
@@ -130,3 +132,24 @@ async def test_census_without_permission_is_refused(tmp_path: Path) -> None:
         wrong = running.settings.shopify.model_copy(update={"access_token": SecretStr("no"), "client_id": ""})
         with pytest.raises(Refused, match="401"):
             await Shopify(wrong, running.client).census(NOON, LATER)
+
+
+async def test_without_the_scope_for_all_orders_the_last_sixty_days_are_shown_and_it_says_so(tmp_path: Path) -> None:
+    async with sandbox(tmp_path) as running:
+        shopify, now = channel(running), running.world.now()
+        old, new = now - timedelta(days=70), now - timedelta(days=50)
+        [ancient] = place(running, 1, at=old)
+        [recent] = place(running, 1, first=1, at=new)
+        # with the scope, both are there
+        assert await shopify.horizon(old, now) is None
+        assert (await shopify.census(old, now)).ids == {ancient, recent}
+        # without it, the older one is nowhere, and the channel names the scope and the day
+        running.world.put(SCOPES, "", {"handles": ["read_orders"]})
+        assert await shopify.census(old, now) == Census(1, frozenset({recent}))
+        with pytest.raises(Refused, match="not_found"):
+            await shopify.order(ancient)
+        horizon = await shopify.horizon(old, now)
+        assert horizon is not None and horizon.since == now - timedelta(days=60)
+        assert "read_all_orders" in horizon.sentence and f"{horizon.since.astimezone(TZ):%Y-%m-%d}" in horizon.sentence
+        # nobody asks about what every app is shown
+        assert await shopify.horizon(new, now) is None

@@ -89,6 +89,7 @@ async def _everything(running: Running) -> None:
 
     assert [page async for page in shopify.orders_updated(NOON, NOON + timedelta(hours=1))]
     await shopify.census(NOON, NOON + timedelta(hours=1))
+    assert await shopify.horizon(NOON - timedelta(days=90), NOON) is None
     await shopify.subscribe("https://hub.example.test/webhooks/shopify")
     await shopify.receiver(order_id)
     order = await shopify.order(order_id)
@@ -128,7 +129,7 @@ async def test_everything_that_is_sent_is_valid_with_its_variables(tmp_path: Pat
         assert not isinstance(coerced, list), (body["operationName"], coerced)
     # and nothing of what could be sent was left out
     assert {body["operationName"] for body in sent} == {name_of(document) for document in DOCUMENTS.values()}
-    assert len(DOCUMENTS) == 19
+    assert len(DOCUMENTS) == 20
 
 
 def test_wrong_variables_would_be_noticed() -> None:

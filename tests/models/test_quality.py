@@ -256,3 +256,25 @@ def test_a_missing_product_that_is_added_lets_the_order_in(session: Session) -> 
 
     assert take_orders(session, [order], NOW) == {Taken.NEW: 1}
     assert waiting_list(session) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        (
+            incoming("bad", total_fen=12_345, paid_fen=12_345),
+            "各行实付 40.00 元加运费 0.00 元,不等于订单总额 123.45 元。",
+        ),
+        (incoming("bad", paid_fen=1), "应付 40.00 元,实付 0.01 元,两者不等。"),
+        (incoming("bad", refunded_fen=400_001), "已退 4,000.01 元,比实付的 40.00 元还多。"),
+    ],
+    ids=["lines", "paid", "refunded"],
+)
+def test_money_is_told_in_yuan(order: IncomingOrder, said: str) -> None:
+    messages = [fault.message for fault in judge(order, CATALOGUE, NOW)]
+
+    assert said in messages
+
+
+def test_no_reason_speaks_of_fen() -> None:
+    assert [rule.message for rule in RULES if " 分" in rule.message or "整数分" in rule.message] == []

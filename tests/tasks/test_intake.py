@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from flows.ingest_orders import outcome
+from integrations.errors import Later
 from models.database import transact, utcnow
-from models.intake import Incoming
-from models.window import PullMark
-from tasks.intake import Pulled, pull_channel
+from models.intake import Incoming, IncomingOrder
+from models.window import PullMark, PullWindow
+from tasks import intake
+from tasks.intake import Pulled, not_connected, pull_again, pull_channel
 from tasks.outside import platforms
 from tests.e2e.told_once import events
 from tests.house import House
@@ -81,3 +83,50 @@ def test_a_long_backfill_that_fails_says_no_more_than_a_state_holds() -> None:
     down = Pulled("shopify", utcnow(), utcnow(), error="x" * 300)
     state = outcome([down] * 1_600)
     assert state.is_failed() and len(str(state.message)) == 4_000
+
+
+async def test_each_try_of_a_large_gap_goes_on_with_other_orders_until_all_are_there(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given five orders that no listing shows, one of which cannot be fetched yet, and two fetches a reading
+    await pull_channel.fn("douyin")
+    ids = sorted(place(home, Kind.STOCKED, "douyin", 5))
+    channel = platforms().channel("douyin")
+    whole, fetch, gone = channel.orders_updated, channel.order, {ids[0]}
+
+    async def without(since: datetime, until: datetime) -> AsyncIterator[list[Incoming]]:
+        async for page in whole(since, until):
+            yield [order for order in page if order.channel_order_id not in ids]
+
+    async def order(id: str) -> IncomingOrder:
+        if id in gone:
+            raise Later("douyin", "busy", "not now")
+        return await fetch(id)
+
+    monkeypatch.setattr(intake, "MOST_FETCHES", 2)
+    monkeypatch.setattr(channel, "orders_updated", without)
+    monkeypatch.setattr(channel, "order", order)
+    # when the window is read again and again
+    await pull_channel.fn("douyin")
+    row = _newest_window()
+    tries = [list(row.missing)]
+    for _ in range(3):
+        gone -= {ids[0]} if len(tries) == 3 else set()
+        assert row.id is not None
+        await pull_again.fn("douyin", row.id)
+        row = _newest_window()
+        tries.append(list(row.missing))
+    # then each try is of the two that waited longest, and in the end nothing is missing
+    assert tries == [[*ids[2:], ids[0]], [ids[4], ids[0]], [ids[0]], []]
+    assert (row.state, row.missing_count, row.held) == ("whole", 0, row.told)
+    assert len(entered(ids)) == 5
+
+
+async def test_a_channel_that_is_not_connected_is_named_with_those_that_are(home: House) -> None:
+    assert not_connected(["shopify", "douyin"]) == ""
+    assert not_connected(["ebay", "douyin"]) == "没有接好渠道 ebay。可选:douyin、shopify、wechat_shop。"
+
+
+def _newest_window() -> PullWindow:
+    newest = select(PullWindow).where(PullWindow.channel == "douyin").order_by(col(PullWindow.id).desc()).limit(1)
+    return transact(lambda session: session.exec(newest).one())

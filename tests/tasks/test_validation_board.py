@@ -50,7 +50,7 @@ def test_the_four_outcomes_are_told_apart_and_what_needs_a_person_comes_first() 
         "",
         "## 校验本身坏在哪里",
         "",
-        "- 11-11 12:00 抖店:规则 a\\|b 出错 &lt;b>",
+        "- 11-11 12:00 抖店:规则 a&#124;b 出错 &lt;b>",
         "",
         "## 最近 7 天不合格的规则",
         "",
