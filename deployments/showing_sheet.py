@@ -10,10 +10,10 @@ from rich.table import Table
 from deployments.language import in_english, tell
 from integrations.spreadsheets.preview import Head, Preview, samples_of
 from integrations.spreadsheets.sheet_fields import ATTRIBUTE, IGNORE, ORDER_ATTRIBUTE, target_field
-from models.intake import Incoming, IncomingOrder
+from models.intake import Incoming, IncomingOrder, PlatformStatus
 from models.order_sheet import OrderSheet
 from models.privacy import mask_name, mask_phone
-from models.wording import local, yuan
+from models.wording import PLATFORM_STATUS_WORDS, local, yuan
 
 
 def show_proposal(console: Console, row: OrderSheet, head: Head, chosen: dict[str, Any], look: Preview) -> None:
@@ -58,8 +58,13 @@ def order_words(order: Incoming) -> str:
     lines = tell("、", ", ").join(f"{line.sku}×{line.quantity}" for line in order.lines)
     to = order.receiver
     where = f"{mask_name(to.name)} {mask_phone(to.phone)} {to.province}{to.city}{to.district}" if to else ""
-    said = f"{order.channel_order_id} {order.status.value} {local(order.placed_at)} {yuan(order.total_fen)}"
+    said = f"{order.channel_order_id} {_status(order.status)} {local(order.placed_at)} {yuan(order.total_fen)}"
     return f"{said} {lines} {where}"
+
+
+def _status(status: PlatformStatus) -> str:
+    zh, en = PLATFORM_STATUS_WORDS[status.value]
+    return tell(zh, en)
 
 
 def _plain(text: str) -> str:

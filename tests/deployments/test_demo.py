@@ -210,8 +210,16 @@ def test_only_what_must_be_once_counts_as_doubled() -> None:
 def test_a_real_shops_orders_are_noticed(session: Session) -> None:
     an_order(session, NOON, "SH-1", shop=Credentials().shopify_shop)
     assert not has_real_orders(session)
+    # a sheet that somebody tries in a demo makes it no real shop's
+    an_order(session, NOON, "XL-1", channel="spreadsheet", shop="企业团购")
+    assert not has_real_orders(session)
 
     an_order(session, NOON, "SH-2", shop="my-real-shop")
+    assert has_real_orders(session)
+
+
+def test_a_book_of_nothing_but_sheets_is_a_real_shops(session: Session) -> None:
+    an_order(session, NOON, "XL-1", channel="spreadsheet", shop="企业团购")
     assert has_real_orders(session)
 
 
