@@ -14,7 +14,7 @@ from sqlalchemy import tuple_
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
-from models import correction, quarantine
+from models import correction, quarantine, unread_news
 from models.entry import Name, enter, name_of
 from models.fulfilment import announce
 from models.intake import Incoming, IncomingOrder, Unreadable
@@ -126,6 +126,8 @@ def _sort(session: Session, order: Incoming, desk: _Desk) -> Taken | None:
     if name in desk.aside:
         quarantine.resolve(session, *name, desk.now)
         desk.aside.remove(name)
+        if ours is not None and ours.id is not None:
+            unread_news.go_on(session, ours.id, f"platform:{order.channel}", desk.now)
     if ours is not None:
         return _follow(session, order, desk)
     if name in desk.entering:
@@ -182,6 +184,9 @@ def _alone(session: Session, order: IncomingOrder, desk: _Desk) -> Iterator[None
 
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], desk: _Desk) -> Taken:
     reading = correction.freeze(order) if isinstance(order, IncomingOrder) else b""
-    quarantine.set_aside(session, *name_of(order), faults, order.raw, desk.now, reading)
-    desk.aside.add(name_of(order))
+    name, ours = name_of(order), desk.known.get(name_of(order))
+    if ours is not None and ours.id is not None and name not in desk.aside:  # once: a person may have let it go on
+        unread_news.stop(session, ours.id, faults, f"platform:{order.channel}", desk.now)
+    quarantine.set_aside(session, *name, faults, order.raw, desk.now, reading)
+    desk.aside.add(name)
     return Taken.QUARANTINED

@@ -194,6 +194,11 @@ AFTER_SALES = Wait(
 #: Holds in English (what, who, how); in Chinese the hold itself says it. A trailing `_` stands for any ending.
 HOLDS: dict[str, tuple[str, str, str]] = {
     "profile_incomplete": ("the pet profile is incomplete", "customer service", "have the customer complete it"),
+    "unread_news": (
+        "the channel told of a change that cannot be read",
+        "customer service",
+        "correct it in quarantine or on the channel, or release if it does not matter",
+    ),
     "no_recipe": ("no recipe fits this pet", "the nutritionist", "name a recipe, or agree on a refund"),
     "paid_amount_differs": ("paid amount and total differ", "finance", "settle it on the platform, then release"),
     "production_failed_": ("the factory reports a failure", "the production manager", "release to remake, or cancel"),
