@@ -98,6 +98,7 @@ class LaneThread(threading.Thread):
 
 def main() -> int:
     """`python -m deployments.lane`: 0 when drained or stopped, 1 when the lane broke (the supervisor restarts it)."""
+    os.nice(settings().lane.niceness)  # before it has threads: they all go at the same pace
     if api_url := PREFECT_API_URL.value():
         wait_until_healthy(api_url)  # the imports above go on while the server starts
     lane = LaneThread()

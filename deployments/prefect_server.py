@@ -161,9 +161,16 @@ def server_environment(server: PrefectServer, environment: Mapping[str, str] | N
     )
 
 
+NICENESS = 5
+
+
 def server_command(server: PrefectServer) -> list[str]:
-    """The server as one process: uvicorn itself, so that open websockets delay a stop by 5 s at most."""
+    """The server as one process: uvicorn itself, so that open websockets delay a stop by 5 s at most.
+
+    It gives way to the portal, which platforms wait for, and goes before the lane, which keeps it busy.
+    """
     return [
+        *("nice", "-n", str(NICENESS)),
         *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
         *("--host", server.host, "--port", str(server.port)),
         *("--timeout-keep-alive", "65", "--timeout-graceful-shutdown", "5"),

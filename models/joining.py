@@ -14,6 +14,7 @@ from models.order import Contact, Order, lines_of, lock_order
 from models.parting import leave
 from models.repromising import give_out, take_up
 from models.review import withdraw
+from models.shared_parcel import company_of
 from models.splitting import UNCHANGED, SplitRefused, being_made, id_of, move_pieces, numbers_of, refuse_if_late
 from models.stock import StockShort
 from models.stock_check import open_check, open_check_of, withdraw_check
@@ -50,7 +51,7 @@ def join(
     into = f"{order.order_no}-{target.number}"
     try:
         with session.begin_nested():
-            for part in others:
+            for part in _by_parcel(session, others):
                 leave(session, id_of(part), f"合并回 {into}", now, actor)
             taken_from = {part.warehouse for part in parts}
             _promise_together(session, order, target, others, goods, actor, now)
@@ -67,6 +68,12 @@ def join(
         note(session, part.order_id, EventKind.JOINED, actor, now, part.id, into=into, goods=said)
     interrupt(session, [id_of(target)], now)
     return target
+
+
+def _by_parcel(session: Session, parts: Sequence[Fulfilment]) -> list[Fulfilment]:
+    """Those in shared parcels in the order of these: whoever locks several of them does so in one order."""
+    companies = {part.id: company_of(session, id_of(part)) for part in parts}
+    return sorted(parts, key=lambda part: (found.id or 0) if (found := companies[part.id]) is not None else 0)
 
 
 def _target(order: Order, parts: Sequence[Fulfilment], session: Session) -> Fulfilment:

@@ -106,8 +106,11 @@ def unmerge(session: Session, fulfilment_id: int, actor: str, now: datetime) -> 
 
 
 def fulfilments_named(session: Session, name: str) -> list[Traveller]:
-    """The unshipped fulfilments meant by `SH-1001` (all of them) or `SH-1001-2`. Raises `OrderUnknown`."""
-    number = 0
+    """The unshipped fulfilments meant by `SH-1001` (all of them) or `SH-1001-2`.
+
+    Raises `OrderUnknown`, and `MergeRefused` where all that is meant has left.
+    """
+    number = None
     try:
         order = find_order(session, name)
     except OrderUnknown as unknown:
@@ -117,9 +120,10 @@ def fulfilments_named(session: Session, name: str) -> list[Traveller]:
         except (OrderUnknown, ValueError):
             raise unknown from None
     assert order.id is not None
-    parts = [
-        part.id
-        for part in fulfilments_of(session, order.id)
-        if number in (0, part.number) and not Stage(part.stage).reached(Stage.SHIPPED)
-    ]
-    return travellers(session, [id for id in parts if id is not None])
+    meant = [part for part in fulfilments_of(session, order.id) if number in (None, part.number)]
+    if not meant:
+        raise OrderUnknown(name.strip())
+    parts = [part.id for part in meant if part.id is not None and not Stage(part.stage).reached(Stage.SHIPPED)]
+    if not parts:
+        raise MergeRefused(f"{name.strip()} 已经发货或结束,不能再合并或分开。没有任何改变。")
+    return travellers(session, parts)

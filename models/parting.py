@@ -132,7 +132,8 @@ def _take_out(
     rest = [one for one in everybody if one.id != me.id]
     numbers = "、".join(one.number for one in rest)
     waybill = parcel.waybill_no if parcel is not None else ""
-    why = f"合并包裹 {waybill} 已告诉 {numbers} 的客户,{me.number} {reason}"
+    told = "、".join(one.number for one in everybody if channel_knows(session, one))
+    why = f"合并包裹 {waybill} 的运单已告诉 {told} 的平台,包裹仍为 {numbers} 发出;{me.number} {reason}"
     how = "把本单的货从包裹里拿出来,然后解除"
     hold.place(session, me.fulfilment.order_id, "in_shared_parcel", why, "仓库主管", how, actor, now)
     _without_parcel(session, me)

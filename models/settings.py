@@ -174,6 +174,7 @@ class LaneSettings(BaseModel):
     claim_seconds: int = Field(120, ge=10)  # how long a claim lives without being renewed
     idle_scan_seconds: float = Field(5.0, gt=0)
     dead_after_seconds: int = Field(60, ge=5)
+    niceness: int = Field(10, ge=0, le=19)  # customers, platforms and people at a page are answered before it
 
 
 class PolicySettings(BaseModel):

@@ -44,15 +44,21 @@ def split_off(
     now: datetime,
     *,
     number: int | None = None,
+    seen: int | None = None,
 ) -> Fulfilment:
     """Send these pieces (order line id → how many) by themselves: a new part of the order, as far on as its source.
 
-    `number`: of which part; without it, of the only one that carries them. The promise moves along, and an open stock
-    check is asked for both. Raises `SplitRefused`: with waybill, being made, ended, or nothing would be left.
+    `number`: of which part; without it, of the only one that carries them. `seen`: how many parts the person saw, so
+    that a form that is sent twice splits once. The promise moves along, and an open stock check is asked for both.
+    Raises `SplitRefused`: with waybill, being made, ended, split meanwhile, or nothing would be left.
     """
     assert order.id is not None
     order = lock_order(session, order.id)
     assert order.id is not None
+    if seen not in (None, count := len(fulfilments_of(session, order.id))):
+        raise SplitRefused(
+            f"页面打开以后订单 {order.order_no} 已经拆过,现在是 {count} 件:请看过新的情况再拆。{UNCHANGED}"
+        )
     source = _source(session, order, pieces, number)
     refuse_if_late(session, order, source)
     lines = {line.id: line for line in lines_of(session, order.id) if line.id is not None}

@@ -26,15 +26,16 @@ TAKE, WITH = "take-", "with-"
 
 @page
 def split(visit: Visit, session: Session) -> Response:
-    """`POST …/split`: send the pieces that the form names by themselves. Twice: twice, as far as pieces are left."""
+    """`POST …/split`: send the pieces that the form names by themselves. Twice: the second is told that it is split."""
     visit.must_be_allowed("arrange")
     order, part = _part(visit, session)
     try:
         pieces = {int(name.removeprefix(TAKE)): int(count) for name, count in _fields(visit, TAKE) if count.strip("0 ")}
+        seen = int(visit.text("parts", 6)) if visit.text("parts", 6) else None
     except ValueError as error:
         raise HTTPException(400, "拆出的件数要写整数:请返回改正后再提交。没有任何改变。") from error
     try:
-        new = split_off(session, order, pieces, visit.name, visit.now, number=part.number)
+        new = split_off(session, order, pieces, visit.name, visit.now, number=part.number, seen=seen)
     except SplitRefused as refused:
         return visit.go(path_of(order.order_no), str(refused))
     sentence = f"已从 {order.order_no}-{part.number} 拆出 {order.order_no}-{new.number},各自发出。"

@@ -71,8 +71,17 @@ class Senders:
             status = 0
         return Answer(push, due, status, time.perf_counter() - due, late)
 
+    def _kept(self) -> Connection | None:
+        """A connection that is open still: the portal closes what was idle for long, as every server does."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return None
+
     async def _exchange(self, push: Push) -> int:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
+        reader, writer = self._kept() or await asyncio.open_connection(self._host, self._port)
         headers = {"Host": f"{self._host}:{self._port}", "Content-Length": str(len(push.body)), **push.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         try:

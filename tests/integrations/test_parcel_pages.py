@@ -96,8 +96,11 @@ def test_a_part_is_split_off_and_put_back_under_ones_own_name(desk: Browser) -> 
     page = desk.get(HERE).text
     assert "拆分…" in page and "合并回…" not in page and f'name="take-{the_line(order)}"' in page
 
-    assert press(desk, "split", part="1", **{f"take-{the_line(order)}": "1"}).status_code == 303
+    assert 'name="parts" value="1"' in page
+    assert press(desk, "split", part="1", parts="1", **{f"take-{the_line(order)}": "1"}).status_code == 303
     assert said(desk) == "已从 SH-1001-1 拆出 SH-1001-2,各自发出。"
+    press(desk, "split", part="1", parts="1", **{f"take-{the_line(order)}": "1"})  # the button was pressed twice
+    assert "已经拆过,现在是 2 件" in said(desk)
     page = desk.get(HERE).text
     for shown in (
         "履约 SH-1001-1",

@@ -448,10 +448,21 @@ def test_people_name_an_order_or_one_of_its_parts(session: Session) -> None:
 
     assert [one.number for one in fulfilments_named(session, "sh-1001")] == ["SH-1001-1"]
     assert [one.number for one in fulfilments_named(session, " SH-1001-1 ")] == ["SH-1001-1"]
-    assert fulfilments_named(session, "SH-1001-2") == []
-    for unknown in ("SH-1009", "SH-1009-1", "", "x-y"):
+    for unknown in ("SH-1001-2", "SH-1001-0", "SH-1001--1", "SH-1009", "SH-1009-1", "", "x-y"):
         with pytest.raises(OrderUnknown):
             fulfilments_named(session, unknown)
+
+
+def test_who_has_left_is_said_to_have_left(session: Session) -> None:
+    open_shop(session)
+    order = ready(session, "1")
+    (part,) = fulfilments_of(session, order.id or 0)
+    part.stage = Stage.SHIPPED.value
+    session.add(part)
+    session.flush()
+    for name in ("SH-1001", "SH-1001-1"):
+        with pytest.raises(MergeRefused, match=f"{name} 已经发货"):
+            fulfilments_named(session, name)
 
 
 def test_lanes_and_people_at_once_neither_stand_still_nor_send_two_waybills(database_url: str) -> None:

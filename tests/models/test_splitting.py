@@ -195,6 +195,17 @@ def test_pieces_that_cannot_be_split_off(session: Session, pieces: dict[str, int
     assert shelf(session, SZ, "A") == (5, 3)
 
 
+def test_a_form_that_is_sent_twice_splits_once(session: Session) -> None:
+    open_stockroom(session, {SZ: {"A": 6}})
+    order = order_for(session, "1", {"A": 6})
+    reserved(session, order)
+    pieces = {line_ids(session, order)["A"]: 2}
+    assert split_off(session, order, pieces, "王敏", LATER, number=1, seen=1).number == 2
+    with pytest.raises(SplitRefused, match="已经拆过,现在是 2 件"):
+        split_off(session, order, pieces, "王敏", LATER, number=1, seen=1)
+    assert [carries(session, part) for part in parts_of(session, order)] == [{"A": 4}, {"A": 2}]
+
+
 def test_pieces_of_several_parts_need_the_part_to_be_named(session: Session) -> None:
     open_stockroom(session, {SZ: {"A": 9}})
     order = order_for(session, "1", {"A": 6})
