@@ -136,12 +136,11 @@ def unmerge(order: Part, who: Who = None, state_dir: StateDir = None, lang: Lang
 
     def work(session: Any) -> str:
         named = fulfilments_named(session, order)
-        concerned = [one for one in named if one.member is not None]
+        # in the order of the parcels, as everybody locks them
+        concerned = sorted((one.member.shared_parcel_id, one.id) for one in named if one.member is not None)
         if not concerned:
             raise MergeRefused(f"{order} 没有和别的订单合并发货,没有任何改变。")
-        # in the order of the parcels, as everybody locks them
-        concerned.sort(key=lambda one: one.member.shared_parcel_id)
-        return "\n".join(part_them(session, one.id, who_am_i(who), utcnow()) for one in concerned)
+        return "\n".join(part_them(session, id, who_am_i(who), utcnow()) for _, id in concerned)
 
     _do(work, prepare(state_dir, lang))
 

@@ -84,27 +84,27 @@ RULES: tuple[Rule, ...] = (
         "line",
         "sku_known",
         TRUE,
-        "第 {line_no} 行的 SKU {sku!r:.42} 不在商品表里:请先建商品,或改正编码。",
+        "第 {line_no} 种商品的 SKU {sku!r:.42} 不在商品表里:请先建商品,或改正编码。",
     ),
-    Rule("bad_quantity", "line", "quantities_whole", TRUE, "第 {line_no} 行的数量不是整数,或大得不合理。"),
+    Rule("bad_quantity", "line", "quantities_whole", TRUE, "第 {line_no} 种商品的数量不是整数,或大得不合理。"),
     Rule(
         "bad_quantity",
         "line",
         "quantity",
         Between(1, MOST_PIECES),
-        f"第 {{line_no}} 行的数量是 {{quantity}},应在 1 到 {MOST_PIECES} 之间。",
+        f"第 {{line_no}} 种商品的数量是 {{quantity}},应在 1 到 {MOST_PIECES} 之间。",
     ),
-    Rule("bad_quantity", "line", "cancelled_quantity", Between(0, None), "第 {line_no} 行取消的数量是负数。"),
+    Rule("bad_quantity", "line", "cancelled_quantity", Between(0, None), "第 {line_no} 种商品取消的数量是负数。"),
     Rule(
         "bad_quantity",
         "line",
         "cancelled_quantity",
         AtMost("bought_quantity"),
-        "第 {line_no} 行取消了 {cancelled_quantity} 件,比买的 {bought_quantity} 件还多。",
+        "第 {line_no} 种商品取消了 {cancelled_quantity} 件,比买的 {bought_quantity} 件还多。",
     ),
-    Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 行的金额不能精确到分,或大得不合理。"),
+    Rule("negative_money", "line", "amounts_whole", TRUE, "第 {line_no} 种商品的金额不能精确到分,或大得不合理。"),
     *(
-        Rule("negative_money", "line", column, Between(0, MOST_FEN), f"第 {{line_no}} 行的{name}是负数或大得不合理。")
+        Rule("negative_money", "line", column, Between(0, MOST_FEN), f"第 {{line_no}} 种商品的{name}是负数或太大。")
         for column, name in (("unit_price_fen", "单价"), ("paid_fen", "实付金额"))
     ),
     Rule(
@@ -112,7 +112,7 @@ RULES: tuple[Rule, ...] = (
         "line",
         "title",
         Length(0, TITLE_LIMIT),
-        f"第 {{line_no}} 行的商品名有 {{length}} 个字,超过 {TITLE_LIMIT}。",
+        f"第 {{line_no}} 种商品的商品名有 {{length}} 个字,超过 {TITLE_LIMIT}。",
     ),
     # the money
     Rule("negative_money", "order", "amounts_whole", TRUE, "订单金额不能精确到分,或大得不合理。"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.pool import NullPool
@@ -12,16 +11,6 @@ from sqlmodel import Session, create_engine
 from tests.database import TemporaryServer, fresh_database, temporary_server
 
 pytest_plugins = ["tests.prefect"]
-
-#: The folders whose files take longest, which begin first: else one worker ends the run alone with them.
-_FIRST = ("e2e", "deployments", "models", "flows", "tasks")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long comes first, in the order in which it stands otherwise."""
-    tests = Path(__file__).parent
-    folders = {item: item.path.relative_to(tests).parts[0] for item in items}
-    items.sort(key=lambda item: _FIRST.index(folders[item]) if folders[item] in _FIRST else len(_FIRST))
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,10 @@ async def stored_automations(name: str) -> list[StoredAutomation]:
 
 @pytest.fixture
 async def clean(prefect_server: RunningServer) -> None:
-    """A server on which nothing is deployed."""
+    """A server on which nothing is deployed: not even what a review of another test still waits for."""
+    async with get_client() as api:
+        for deployed in await api.read_deployments():
+            await api.delete_deployment(deployed.id)
     await put()
 
 
