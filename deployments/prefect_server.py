@@ -161,6 +161,7 @@ def server_environment(server: PrefectServer, environment: Mapping[str, str] | N
     )
 
 
+#: Of the server; the lane's is a setting.
 NICENESS = 5
 
 

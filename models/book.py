@@ -185,8 +185,8 @@ def _alone(session: Session, order: IncomingOrder, desk: _Desk) -> Iterator[None
 def _set_aside(session: Session, order: Incoming, faults: Sequence[Fault], desk: _Desk) -> Taken:
     reading = correction.freeze(order) if isinstance(order, IncomingOrder) else b""
     name, ours = name_of(order), desk.known.get(name_of(order))
-    if ours is not None and ours.id is not None and name not in desk.aside:  # once: a person may have let it go on
-        unread_news.stop(session, ours.id, faults, f"platform:{order.channel}", desk.now)
+    if ours is not None and ours.id is not None:
+        unread_news.stop(session, ours.id, order.raw, faults, f"platform:{order.channel}", desk.now)
     quarantine.set_aside(session, *name, faults, order.raw, desk.now, reading)
     desk.aside.add(name)
     return Taken.QUARANTINED

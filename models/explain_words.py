@@ -194,7 +194,7 @@ AFTER_SALES = Wait(
 #: Holds in English (what, who, how); in Chinese the hold itself says it. A trailing `_` stands for any ending.
 HOLDS: dict[str, tuple[str, str, str]] = {
     "profile_incomplete": ("the pet profile is incomplete", "customer service", "have the customer complete it"),
-    "unread_news": (
+    "unread_news_": (
         "the channel told of a change that cannot be read",
         "customer service",
         "correct it in quarantine or on the channel, or release if it does not matter",

@@ -19,14 +19,19 @@ async def stop_if_held(claim: Claim) -> None:
     """Before shipping, a blocking hold stops the fulfilment, and so does its channel; releasing it wakes it."""
     if claim.stage.reached(Stage.SHIPPED):
         return
-    order = await in_transaction(lambda session: session.get_one(Order, claim.order_id))
-    if order.platform_status == PlatformStatus.HELD.value:
+    status, holds = await in_transaction(lambda session: _stops(session, claim.order_id))
+    if status == PlatformStatus.HELD.value:
         why = "平台冻结了订单,现在不能发货;平台解冻后自动继续"
         raise MustWait(WaitingOn.RETRY, why, utcnow() + PERSON_LOOK_AGAIN)
-    holds = [h for h in await in_transaction(lambda s: hold.open_holds(s, claim.order_id)) if h.blocking]
     if holds:
         on = _ON.get(holds[0].code.rstrip("_0123456789"), WaitingOn.PERSON)
         raise MustWait(on, ";".join(h.reason for h in holds), utcnow() + PERSON_LOOK_AGAIN)
+
+
+def _stops(session: Session, order_id: int) -> tuple[str, list[hold.Hold]]:
+    """What its channel says of the order, and the holds that block it."""
+    blocking = [one for one in hold.open_holds(session, order_id) if one.blocking]
+    return session.get_one(Order, order_id).platform_status, blocking
 
 
 async def ask_for_cancellation(order_no: str, reason: str, who: str) -> str:

@@ -7,8 +7,9 @@ in this direction they are seen twice, never missed (so TOP's and Pinduoduo's do
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,8 +19,8 @@ from integrations.channels.patience import patiently
 from integrations.channels.payload import Unparsable, identity, mapping
 from integrations.errors import Unclear
 
-#: How often in a row a listing may give the same cursor.
-MOST_REPEATED = 3
+#: How often a listing may give the same cursor.
+MOST_GIVEN = 4
 
 
 def steps_for(pages: int) -> int:
@@ -34,18 +35,20 @@ def unsettled(platform: str) -> Unclear:
 
 @dataclass
 class Onward:
-    """Sees that a listing that is read by cursors moves on.
+    """Sees that a listing that is read by cursors moves on, and goes neither on the spot nor in a circle.
 
-    A page that was given before may come again (`MOST_REPEATED` times: another replica answered), and is asked past.
+    A page that was given before may come again (another replica answered), and is asked past.
     """
 
     platform: str
-    repeated: int = 0
+    given: Counter[str] = field(default_factory=Counter)
 
-    def check(self, asked: str | None, following: str | None) -> None:
-        """The cursor that was asked with, and the one to go on with. Raises: Unclear, when this leads nowhere."""
-        self.repeated = self.repeated + 1 if following == asked else 0
-        if not following or self.repeated > MOST_REPEATED:
+    def check(self, cursor: str | None) -> None:
+        """The cursor to go on with. Raises: Unclear, when it leads nowhere."""
+        if not cursor:
+            raise unsettled(self.platform)
+        self.given[cursor] += 1
+        if self.given[cursor] > MOST_GIVEN:
             raise unsettled(self.platform)
 
 

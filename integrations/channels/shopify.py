@@ -64,7 +64,7 @@ class Shopify:
             if page:
                 yield page
             if more:
-                onward.check(before, after)
+                onward.check(after)
 
     async def census(self, since: datetime, until: datetime) -> Census:
         """What Shopify counts for the search of `orders_updated`, and the ids that it lists, newest first.
@@ -83,7 +83,7 @@ class Shopify:
             page, after, more = await patiently(partial(self._ids, {**variables, "after": before}))
             ids.update(page)
             if more:
-                onward.check(before, after)
+                onward.check(after)
         return Census(len(ids) if count is None else count, frozenset(ids))
 
     async def horizon(self, since: datetime, now: datetime) -> Horizon | None:

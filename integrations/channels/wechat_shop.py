@@ -147,7 +147,7 @@ class WeChatShop:
             if ids:
                 yield ids
             if more:
-                onward.check(before, next_key)
+                onward.check(next_key)
 
     async def _ids(self, start: int, stop: int, next_key: str) -> tuple[list[str], str, bool]:
         """Ids of one page, the key of the next, and whether there is one."""

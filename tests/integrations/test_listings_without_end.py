@@ -50,6 +50,12 @@ TOKENS = {
 SAME_CURSOR = {"orders": {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": "c"}}, "ordersCount": None}
 
 
+def circling(_: httpx.Request, calls: count[int] = count()) -> dict[str, Any]:
+    """A replica that goes on behind the other, and back."""
+    page = {"hasNextPage": True, "endCursor": "ab"[next(calls) % 2]}
+    return {"data": {"orders": {"nodes": [], "pageInfo": page}, "ordersCount": None}}
+
+
 def swinging(_: httpx.Request, calls: count[int] = count()) -> dict[str, Any]:
     """Two replicas that do not agree how many there are."""
     return {"code": 10000, "data": {"shop_order_list": [{"order_id": "1"}] * 100, "total": 300 - next(calls) % 2}}
@@ -59,6 +65,7 @@ def swinging(_: httpx.Request, calls: count[int] = count()) -> dict[str, Any]:
     ("name", "said"),
     [
         ("shopify", {"": {"data": SAME_CURSOR}}),
+        ("shopify", {"": circling}),
         ("wechat_shop", {"": {"errcode": 0, "order_id_list": [], "next_key": "k", "has_more": True}}),
         ("douyin", {"": swinging}),
     ],
