@@ -20,8 +20,9 @@ from models.fulfilment import Fulfilment, FulfilmentLine, announce, carried_by, 
 from models.order import Contact, Order, OrderLine, lines_of
 from models.pool import in_buffer
 from models.product import products
-from models.recipe import Recipe, ingredients, recipes
+from models.recipe import Recipe, ingredients
 from models.reservation import Reservation, ReservationState, reserve
+from models.rules_in_force import recipes_of
 from models.stock import StockShort, free_everywhere
 from models.timeline import EventKind, note
 from models.warehouse import nearest_first
@@ -61,8 +62,10 @@ def made_of(
 ) -> list[tuple[FulfilmentLine, OrderLine, Recipe | None]]:
     """The fulfilment's parts with their order lines, and the recipe of those that are made to order."""
     lines = {line.id: line for line in lines_of(session, order_id)}
-    book = {recipe.code: recipe for recipe in recipes(session)}
     parts = carried_by(session, fulfilment_id)
+    if not any(part.recipe for part in parts):
+        return [(part, lines[part.order_line_id], None) for part in parts]
+    book = recipes_of(session, session.get_one(Order, order_id))
     return [(part, lines[part.order_line_id], book[part.recipe] if part.recipe else None) for part in parts]
 
 

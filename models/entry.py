@@ -18,6 +18,7 @@ from models.intake import Incoming, IncomingOrder, PlatformStatus, content_of
 from models.new_address import MASK, mask_of
 from models.order import PREFIXES, Contact, Order, OrderLine, contact_columns
 from models.product import Product
+from models.rule_version import numbers_in_force
 from models.timeline import EventKind, OrderEvent
 from models.warehouse import home_warehouses
 
@@ -47,7 +48,7 @@ def enter(
     orders = sorted(orders, key=name_of)
     if not orders:
         return {}
-    ids = _claim_names(session, orders, now)
+    ids = _claim_names(session, orders, numbers_in_force(session, now), now)
     new = [(order, ids[name_of(order)]) for order in orders if name_of(order) in ids]
     fulfilments = _first_fulfilments(session, new, now)
     lines = [
@@ -124,7 +125,9 @@ def line_columns(incoming: IncomingOrder, catalogue: Mapping[str, Product]) -> l
     ]
 
 
-def _claim_names(session: Session, orders: Sequence[IncomingOrder], now: datetime) -> dict[Name, int]:
+def _claim_names(
+    session: Session, orders: Sequence[IncomingOrder], rules: Mapping[str, int], now: datetime
+) -> dict[Name, int]:
     """Insert the orders with their contacts; ids by name. Whose name is taken already is not inserted."""
     numbers = session.connection().execute(
         text("SELECT nextval('order_number_seq') FROM generate_series(1, :n)"), {"n": len(orders)}
@@ -142,6 +145,7 @@ def _claim_names(session: Session, orders: Sequence[IncomingOrder], now: datetim
             "cancel_reason": "",
             "refunded_fen": 0,
             "contact_id": contact,
+            "rules": dict(rules),
         }
         for order, (number,), contact in zip(orders, numbers, contacts, strict=True)
     ]

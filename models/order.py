@@ -12,7 +12,7 @@ from sqlmodel import Field, Session, SQLModel, select
 from models.intake import Receiver
 from models.privacy import fingerprint, mask_name, mask_phone, seal, unseal
 from models.quality import plain
-from models.table import big, document, key, moment, reference, sealed, words
+from models.table import big, document, kept, key, moment, reference, sealed, words
 
 #: The first letters of an order number, by channel.
 PREFIXES = {
@@ -89,6 +89,7 @@ class Order(SQLModel, table=True):
     note: str = words()
     attributes: dict[str, Any] = document()
     handles: dict[str, Any] = document()
+    rules: dict[str, Any] = kept()  # kind → number of the version it keeps
 
 
 Index("order_number", Order.__table__.c.order_no, unique=True)  # type: ignore[attr-defined]
@@ -118,7 +119,13 @@ class OrderLine(SQLModel, table=True):
     unit_price_fen: int = big()
     paid_fen: int = big()
     made_to_order: bool = False
-    profile: dict[str, Any] = document()
+    profile: dict[str, Any] = document()  # as the channel tells it
+    answers: dict[str, Any] = kept()  # as filled in on our own form: these count
+
+    @property
+    def pet(self) -> dict[str, Any]:
+        """What is known of the pet: our own form's answers over the channel's."""
+        return {**self.profile, **self.answers}
 
 
 def find_order(session: Session, order_no: str) -> Order:

@@ -15,7 +15,8 @@ from sqlalchemy import CheckConstraint, text
 from sqlmodel import Field, Session, SQLModel, select
 
 from models.product import Product
-from models.recipe import Recipe, ingredients, recipes
+from models.recipe import Recipe, ingredients
+from models.rules_in_force import recipes_now
 from models.table import moment
 
 #: The share of a channel that nobody has set one for, in percent.
@@ -89,7 +90,7 @@ def published(session: Session, channel: str, default_percent: int) -> dict[str,
     there = sellable(session, default_percent)
     shares = {s.sku: s.percent for s in session.exec(select(ChannelShare).where(ChannelShare.channel == channel))}
     everything = shares.get("*", WHOLE)
-    usual = [recipe for recipe in recipes(session) if not recipe.special]
+    usual = [recipe for recipe in recipes_now(session).recipes.values() if not recipe.special]
     result: dict[str, int] = {}
     for product in session.exec(select(Product).where(Product.unit == "piece")):
         if product.made_to_order:

@@ -1,8 +1,8 @@
 """Recipes: which one a pet gets, and how many grams of what go into an order.
 
-A first, simple table: recipes by species in order of preference; the first one without an allergen of the pet and
-with the staple it prefers, or the first without an allergen, is taken. An allergen in a recipe is an error that
-nothing overrides: an allergen that we do not know by name is decided by a person, never passed over.
+The seller's own table names the recipes that suit a pet, with a rank; the best one without an allergen of the pet is
+taken. An allergen in a recipe is an error that no table overrides: that rule is here, in code, and an allergen that we
+do not know by name is decided by a person, never passed over.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Session
 
+from models.decision_table import DecisionTable
 from models.product import Product, Unit, save_products
-from models.table import document
 
 #: The recipes and ingredients that a new installation starts with.
-STARTER = Path(__file__).with_name("starter_recipes.json")
+STARTER = Path(__file__).parent / "starter" / "recipes.json"
 
 #: What a pet profile must say before a recipe can be chosen (in the order a person is asked).
 REQUIRED = ("species", "weight_kg", "staple_preference", "allergens")
@@ -63,19 +63,45 @@ class NoRecipe(Exception):
     """No recipe fits this pet: a nutritionist decides."""
 
 
-class Recipe(SQLModel, table=True):
-    """One recipe: grams of each ingredient per kilogram of food, and the allergens that are in it."""
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe: grams of each ingredient per kilogram of food, and the allergens that are declared for it."""
 
-    __tablename__ = "recipe"
-
-    code: str = Field(primary_key=True)
+    code: str
     title: str
     species: str
     staple: str
-    place: int = 100  # lower is preferred
     special: bool = False  # a nutritionist looks at every order of it
-    grams_per_kg: dict[str, Any] = document()
-    allergens: list[Any] = Field(default_factory=list, sa_type=document().sa_type, nullable=False)
+    grams_per_kg: Mapping[str, int] = field(default_factory=dict)
+    allergens: Sequence[str] = ()
+
+
+class RecipeBook:
+    """One version of the recipes, with the table by which one is chosen."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        """`body` is `{"ingredients": […], "recipes": […], "choice": JDM}`. Raises `TableBroken`, `KeyError`."""
+        self.recipes = {entry["code"]: _recipe(entry, body["ingredients"]) for entry in body["recipes"]}
+        self._choice = DecisionTable(body["choice"])
+
+    def __getitem__(self, code: str) -> Recipe:
+        return self.recipes[code]
+
+    def candidates(self, facts: Mapping[str, Any]) -> list[Recipe]:
+        """The recipes that the table names for a pet, best first (rank, then code), whatever is in them."""
+        ranked: dict[str, float] = {}
+        for match in self._choice.matches(facts):
+            code, rank = str(match.output["recipe"]), float(match.output.get("rank") or 0)
+            if code in self.recipes:
+                ranked[code] = min(rank, ranked.get(code, rank))
+        return [self.recipes[code] for code in sorted(ranked, key=lambda code: (ranked[code], code))]
+
+
+def _recipe(entry: Mapping[str, Any], ingredients: Sequence[Mapping[str, Any]]) -> Recipe:
+    """A recipe with the allergens of its ingredients, declared or not."""
+    inside = {i["sku"]: i.get("allergens", ()) for i in ingredients}
+    declared = {*entry.get("allergens", ()), *(a for sku in entry["grams_per_kg"] for a in inside.get(sku, ()))}
+    return Recipe(**{**entry, "allergens": tuple(sorted(declared))})
 
 
 @dataclass(frozen=True)
@@ -112,17 +138,18 @@ def _code(words: Mapping[str, Sequence[str]], said: str) -> str:
     return next((code for code, names in words.items() if wanted in names), wanted)
 
 
-def choose(pet: Pet, recipes: Sequence[Recipe]) -> Recipe:
-    """The recipe for this pet. Raises `NoRecipe` when every recipe of its species has one of its allergens,
+def choose(pet: Pet, book: RecipeBook) -> Recipe:
+    """The recipe for this pet. Raises `NoRecipe` when every recipe for it has one of its allergens,
     and when one of its allergens is none that we know: then nobody can say that a recipe is free of it."""
-    declared = {allergen for recipe in recipes for allergen in recipe.allergens}
+    declared = {allergen for recipe in book.recipes.values() for allergen in recipe.allergens}
     unknown = pet.allergens - ALLERGENS.keys() - declared
     if unknown:
         raise NoRecipe(f"不认识的过敏原:{'、'.join(sorted(unknown))};请营养师确认后指定配方")
-    safe = [r for r in recipes if r.species == pet.species and not pet.allergens & contains(r)]
+    facts = {"species": pet.species, "staple": pet.staple, "allergens": sorted(pet.allergens)}
+    safe = [r for r in book.candidates(facts) if r.species == pet.species and not pet.allergens & contains(r)]
     if not safe:
         raise NoRecipe(f"没有适合的配方:{pet.species},过敏原 {'、'.join(sorted(pet.allergens)) or '无'}")
-    return min(safe, key=lambda r: (r.staple != pet.staple, r.place, r.code))
+    return safe[0]
 
 
 def contains(recipe: Recipe) -> set[str]:
@@ -135,18 +162,13 @@ def ingredients(recipe: Recipe, weight_g: int, quantity: int) -> dict[str, int]:
     return {sku: -(-int(grams) * weight_g * quantity // 1000) for sku, grams in recipe.grams_per_kg.items()}
 
 
-def recipes(session: Session) -> list[Recipe]:
-    """All recipes."""
-    return list(session.exec(select(Recipe)))
+def starter_recipes() -> dict[str, Any]:
+    """The recipes that a new installation starts with."""
+    book: dict[str, Any] = json.loads(STARTER.read_text(encoding="utf-8"))
+    return book
 
 
-def save_starter_recipes(session: Session) -> int:
-    """Put the starter ingredients and recipes into an empty book; a book that has recipes is left alone."""
-    if session.exec(select(Recipe.code)).first() is not None:
-        return 0
-    book = json.loads(STARTER.read_text(encoding="utf-8"))
-    save_products(session, [Product(sku=i["sku"], title=i["title"], unit=Unit.GRAM.value) for i in book["ingredients"]])
-    for entry in book["recipes"]:
-        session.add(Recipe(**entry))
-    session.flush()
-    return len(book["recipes"])
+def save_ingredients(session: Session, body: Mapping[str, Any]) -> int:
+    """Have every ingredient of these recipes among the stock-keeping units; returns how many there are."""
+    wanted = body["ingredients"]
+    return save_products(session, [Product(sku=i["sku"], title=i["title"], unit=Unit.GRAM.value) for i in wanted])

@@ -11,8 +11,7 @@ from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.fulfilment import fulfilments_of, wake
-from models.order import Order, lock_order
-from models.recipe import Recipe
+from models.order import lock_order
 from models.table import document, key, moment, reference, words
 from models.timeline import EventKind, note
 from models.wording import TZ
@@ -65,21 +64,6 @@ class ReviewCase(SQLModel, table=True):
     decided_at: datetime | None = moment(nullable=True)
     run_id: str | None = None
     run_attempt: int = 0
-
-
-def reasons_for_review(
-    order: Order, recipes: Sequence[Recipe], over_fen: int, *, amount_is_covered: bool = False
-) -> list[str]:
-    """Why this order needs a nutritionist, in Chinese; empty when it goes straight through.
-
-    `amount_is_covered`: another part of the order asks for the sum already, and one answer is enough.
-    Source: the approval matrix of the first seller: over 500 CNY, or a special ingredient.
-    """
-    reasons = []
-    if order.total_fen > over_fen and not amount_is_covered:
-        reasons.append(f"金额 {order.total_fen / 100:.2f} 元,超过 {over_fen / 100:.0f} 元")
-    reasons += [f"特殊配方:{recipe.title}" for recipe in recipes if recipe.special]
-    return reasons
 
 
 def open_case(

@@ -180,7 +180,6 @@ class LaneSettings(BaseModel):
 class PolicySettings(BaseModel):
     """The seller's thresholds."""
 
-    review_over_fen: int = 50_000
     review_sla_minutes: int = 22
     backorder_look_again_minutes: int = 60
     production_look_again_minutes: int = 120

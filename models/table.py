@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, Text
+from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
@@ -31,6 +31,11 @@ def moment(*, nullable: bool = False, index: bool = False) -> Any:
 def document() -> Any:
     """A JSON object."""
     return Field(default_factory=dict, sa_type=JSONB, nullable=False)
+
+
+def kept() -> Any:
+    """A JSON object that rows from before it was kept do not have: `{}` there."""
+    return Field(default_factory=dict, sa_type=JSONB, nullable=False, sa_column_kwargs={"server_default": text("'{}'")})
 
 
 def words(default: str = "") -> Any:

@@ -13,6 +13,7 @@ from models.change import overtakes_review
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Stage, WaitingOn, advance, hold_on
 from models.order import Order
+from models.order_facts import facts_of
 from models.reservation import keep
 from models.review import (
     CaseState,
@@ -21,8 +22,8 @@ from models.review import (
     case_of_other_part,
     latest_case,
     open_case,
-    reasons_for_review,
 )
+from models.rules_in_force import matrix_of
 from models.settings import settings
 from models.timeline import EventKind, note
 from tasks.review_runs import show_case
@@ -60,7 +61,9 @@ def _judge(session: Session, claim: Claim) -> ReviewCase | None:
     policy = settings().policy
     recipes = [recipe for _, _, recipe in made_of(session, claim.order_id, claim.fulfilment_id) if recipe is not None]
     other = _still_counts(session, case_of_other_part(session, claim.order_id, claim.fulfilment_id))
-    reasons = reasons_for_review(order, recipes, policy.review_over_fen, amount_is_covered=other is not None)
+    facts = facts_of(session, order, recipes)
+    route = matrix_of(session, order).route(facts)
+    reasons = [] if other is not None else [reason for asked in route for reason in asked.reasons]
     if case is None and not reasons and other is not None and other.state == CaseState.OPEN.value:
         return other  # one person answers for the whole order
     if (case is None and not reasons) or (case is not None and case.verdict == Verdict.APPROVE.value):

@@ -25,8 +25,9 @@ from models.fulfilment import Claim, ClaimLost, Fulfilment, Stage, WaitingOn, ad
 from models.notification import Node
 from models.order import Order
 from models.pool import when_short
-from models.recipe import NoRecipe, ProfileIncomplete, choose, read_profile, recipes
+from models.recipe import NoRecipe, ProfileIncomplete, choose, read_profile
 from models.review import Verdict, latest_case
+from models.rules_in_force import recipes_of
 from models.settings import settings
 from models.stock import StockShort, free_everywhere
 from models.stock_check import open_check
@@ -47,13 +48,13 @@ async def match_recipe(claim: Claim) -> None:
 def _match(session: Session, claim: Claim) -> MustWait | None:
     now = utcnow()
     hold_on(session, claim)
-    book = recipes(session)
     matched = {}
     for part, line, _ in made_of(session, claim.order_id, claim.fulfilment_id):
         if not line.made_to_order or part.recipe is not None:
             continue
+        book = recipes_of(session, session.get_one(Order, claim.order_id))
         try:
-            recipe = choose(read_profile(line.profile), book)
+            recipe = choose(read_profile(line.pet), book)
         except ProfileIncomplete as error:
             return _hold(session, claim, "profile_incomplete", str(error), WaitingOn.CUSTOMER)
         except NoRecipe as error:

@@ -5,7 +5,6 @@ placed = place(home, Kind.MADE, "shopify", 3)   # ids on the platform, in the or
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -20,11 +19,11 @@ from integrations.sandbox.world import World
 from models.database import transact, utcnow
 from models.fulfilment import Fulfilment, fulfilments_of
 from models.order import Order
-from models.recipe import STARTER, NoRecipe, Recipe, choose, read_profile
-from models.settings import PolicySettings
+from models.recipe import NoRecipe, RecipeBook, choose, read_profile, starter_recipes
 from tests.house import House
 
-REVIEW_OVER_FEN = PolicySettings().review_over_fen
+#: The sum above which the starter matrix asks a nutritionist.
+REVIEW_OVER_FEN = 50_000
 CHANNELS = ("shopify", "wechat_shop", "douyin")
 
 
@@ -91,14 +90,14 @@ def _needs_a_look(order: HistoricOrder) -> bool:
     now = utcnow()
     profiles = [pet_answers(pets[line.pet], now - order.placed_at) for line in order.lines if line.pet is not None]
     try:
-        return any(choose(read_profile(profile), _starter_recipes()).special for profile in profiles)
+        return any(choose(read_profile(profile), _starter_book()).special for profile in profiles)
     except NoRecipe:
         return True
 
 
 @cache
-def _starter_recipes() -> list[Recipe]:
-    return [Recipe(**entry) for entry in json.loads(STARTER.read_text(encoding="utf-8"))["recipes"]]
+def _starter_book() -> RecipeBook:
+    return RecipeBook(starter_recipes())
 
 
 def entered(channel_order_ids: list[str]) -> list[Order]:

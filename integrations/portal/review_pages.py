@@ -15,9 +15,9 @@ from integrations.portal.people import Visit, page
 from models.fulfilment import FulfilmentLine
 from models.order import Order, lines_of
 from models.order_page import pet_answers
-from models.recipe import Recipe
 from models.review import VERDICT_WORDS, CaseState, ReviewCase, Verdict
 from models.review import decide as enter_verdict
+from models.rules_in_force import recipes_of
 from models.settings import settings
 
 #: Cases on one page; the rest follow when these are decided.
@@ -90,7 +90,8 @@ def run_link(run_id: str | None) -> str:
 def _goods(session: Session, case: ReviewCase) -> tuple[Goods, ...]:
     carried = session.exec(select(FulfilmentLine).where(FulfilmentLine.fulfilment_id == case.fulfilment_id))
     matched = [(part.order_line_id, part.recipe) for part in carried if part.recipe]
-    titles = {recipe.code: recipe.title for recipe in session.exec(select(Recipe))}
+    book = recipes_of(session, session.get_one(Order, case.order_id)).recipes
+    titles = {code: recipe.title for code, recipe in book.items()}
     return tuple(
         Goods(
             title=line.title or line.sku,

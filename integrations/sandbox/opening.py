@@ -8,7 +8,7 @@ from sqlmodel import Session, select
 
 from integrations.sandbox.history import catalogue
 from models.product import Product, Unit, save_products
-from models.recipe import save_starter_recipes
+from models.recipe import save_ingredients, starter_recipes
 from models.stock import receive
 from models.warehouse import Warehouse
 
@@ -36,7 +36,7 @@ def open_book(session: Session, now: datetime) -> bool:
             for sku in catalogue().values()
         ],
     )
-    save_starter_recipes(session)
+    save_ingredients(session, starter_recipes())
     session.flush()
     for product in session.exec(select(Product).order_by(Product.sku)).all():
         if not product.made_to_order:

@@ -26,9 +26,10 @@ from models.parcel import keep_parcel
 from models.privacy import seal
 from models.product import Product, save_products
 from models.production import WorkOrder, take_report
-from models.recipe import choose, ingredients, read_profile, recipes, save_starter_recipes
+from models.recipe import choose, ingredients, read_profile, save_ingredients, starter_recipes
 from models.reservation import consume, reserve
 from models.review import open_case
+from models.rules_in_force import recipes_now
 from models.stock import receive
 from models.timeline import EventKind, note
 from models.warehouse import Warehouse
@@ -56,7 +57,7 @@ def open_shop(session: Session, cans: int = 1000, grams: int = 1_000_000) -> Non
     session.add(Warehouse(code=WAREHOUSE, name="深圳仓", region="广东"))
     save_products(session, [Product(sku=CAN, title="猫罐头", weight_g=400, price_fen=2_000)])
     save_products(session, [Product(sku=DRY, title="定制犬粮", weight_g=1500, price_fen=9_900, made_to_order=True)])
-    save_starter_recipes(session)
+    save_ingredients(session, starter_recipes())
     session.flush()
     if cans:
         receive(session, WAREHOUSE, CAN, cans, "期初", "test", NOW)
@@ -172,7 +173,7 @@ def _step(session: Session, order: Order, claim: Claim, stage: Stage, now: datet
 
 def wanted(session: Session, claim: Claim) -> dict[str, int]:
     """Match the recipes and say what the fulfilment needs of each SKU."""
-    lines, book = {line.id: line for line in lines_of(session, claim.order_id)}, recipes(session)
+    lines, book = {line.id: line for line in lines_of(session, claim.order_id)}, recipes_now(session)
     need: dict[str, int] = {}
     for part in carried_by(session, claim.fulfilment_id):
         line = lines[part.order_line_id]
@@ -191,7 +192,7 @@ def release(session: Session, claim: Claim, now: datetime = NOW) -> list[str]:
     """Release what is made to order to the factory; the numbers of the work orders."""
     numbers = []
     lines = {line.id: line for line in lines_of(session, claim.order_id)}
-    book = {recipe.code: recipe for recipe in recipes(session)}
+    book = recipes_now(session)
     for part in carried_by(session, claim.fulfilment_id):
         if part.recipe is not None:
             line = lines[part.order_line_id]

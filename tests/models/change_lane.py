@@ -42,9 +42,10 @@ from models.parcel import keep_parcel, parcel_of
 from models.privacy import seal
 from models.product import products
 from models.production import FINAL, WorkOrder, WorkState, take_report, work_orders_of
-from models.recipe import choose, ingredients, read_profile, recipes
+from models.recipe import choose, ingredients, read_profile
 from models.reservation import Purpose, consume, keep
 from models.revision import Due, revise
+from models.rules_in_force import recipes_now
 from models.shipment import shipment_of
 from models.timeline import EventKind, note
 
@@ -164,7 +165,7 @@ class ChangeLane:
         return True
 
     def _reserve(self, claim: Claim) -> None:
-        row, book = hold_on(self.session, claim), recipes(self.session)
+        row, book = hold_on(self.session, claim), recipes_now(self.session)
         for part, line, _ in made_of(self.session, claim.order_id, claim.fulfilment_id):
             if line.made_to_order and part.recipe is None:
                 part.recipe = choose(read_profile(line.profile), book).code

@@ -13,8 +13,9 @@ from models.allocation import Need, allocate, needs_of, skus_of, split
 from models.fulfilment import Fulfilment, FulfilmentLine, carried_by, fulfilments_of
 from models.order import OrderLine
 from models.product import Product, save_products
-from models.recipe import recipes, save_starter_recipes
+from models.recipe import save_ingredients, starter_recipes
 from models.reservation import held_for
+from models.rules_in_force import recipes_now
 from models.stock import StockShort, receive, shelve
 from tests.models.build import DRY, NOW, RECEIVER, incoming, made, taken
 from tests.models.stockroom import (
@@ -159,11 +160,11 @@ def test_a_promise_lasts_as_long_as_the_seller_says(session: Session) -> None:
 def made_to_order(session: Session, packs: int) -> Fulfilment:
     """The fulfilment of so many packs that are made to order, its recipe matched; recipes and ingredients known."""
     save_products(session, [Product(sku=DRY, title="定制犬粮", weight_g=1500, price_fen=9_900, made_to_order=True)])
-    save_starter_recipes(session)
+    save_ingredients(session, starter_recipes())
     order = taken(session, incoming("M", made(packs), receiver=RECEIVER))
     (part,) = parts_of(session, order)
     (piece,) = carried_by(session, id_of(part))
-    piece.recipe = next(recipe.code for recipe in recipes(session) if recipe.species == "dog")
+    piece.recipe = next(recipe.code for recipe in recipes_now(session).recipes.values() if recipe.species == "dog")
     session.add(piece)
     session.flush()
     return part

@@ -23,8 +23,9 @@ from models.pool import (
     when_short,
 )
 from models.product import Product, save_products
-from models.recipe import Recipe, ingredients, recipes, save_starter_recipes
+from models.recipe import Recipe, ingredients, save_ingredients, starter_recipes
 from models.reservation import reserve
+from models.rules_in_force import recipes_now
 from models.stock import receive, shelve
 from tests.models.build import DRY, NOW
 from tests.models.stockroom import SH, SZ, id_of, open_stockroom, part_of
@@ -99,8 +100,8 @@ def test_made_to_order_shows_what_the_scarcest_ingredient_allows(session: Sessio
     # given: enough of everything for a hundred packs of every usual recipe, but for seven of one ingredient
     open_stockroom(session, {SZ: {}})
     save_products(session, [Product(sku=DRY, title="定制犬粮", weight_g=1500, made_to_order=True)])
-    save_starter_recipes(session)
-    book = recipes(session)
+    save_ingredients(session, starter_recipes())
+    book = list(recipes_now(session).recipes.values())
     usual = [recipe for recipe in book if not recipe.special]
     one_pack = [ingredients(recipe, 1500, 1) for recipe in usual]
     scarce = max(one_pack[0], key=lambda sku: one_pack[0][sku])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -16,19 +15,21 @@ from integrations.sandbox.history import HistoricPet, customers
 from models.product import Product, Unit
 from models.recipe import (
     ALLERGENS,
-    STARTER,
     NoRecipe,
     Pet,
     ProfileIncomplete,
     Recipe,
+    RecipeBook,
     choose,
     contains,
     ingredients,
     read_profile,
-    save_starter_recipes,
+    save_ingredients,
+    starter_recipes,
 )
 
-BOOK = [Recipe(**entry) for entry in json.loads(STARTER.read_text(encoding="utf-8"))["recipes"]]
+BOOK = RecipeBook(starter_recipes())
+RECIPES = list(BOOK.recipes.values())
 PETS = [pet for customer in customers().values() for pet in customer.pets]
 DOG = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": ""}
 
@@ -67,7 +68,7 @@ def test_no_pet_ever_gets_its_allergen_however_it_is_written(
     try:
         recipe = choose(read, BOOK)
     except NoRecipe:
-        assert all(codes & contains(recipe) for recipe in BOOK if recipe.species == pet.species)
+        assert all(codes & contains(recipe) for recipe in RECIPES if recipe.species == pet.species)
         return
     assert not codes & contains(recipe)
 
@@ -84,7 +85,7 @@ def test_a_pet_that_can_eat_nothing_of_ours_goes_to_the_nutritionist() -> None:
     with pytest.raises(NoRecipe, match="parrot"):
         choose(read_profile({**DOG, "species": "parrot"}), BOOK)
     with pytest.raises(NoRecipe):
-        choose(read_profile(DOG), [])
+        choose(read_profile(DOG), RecipeBook({**starter_recipes(), "recipes": []}))
 
 
 @pytest.mark.parametrize("said", ["", "  ", "无", "没有", "None", "不过敏", "n/a", [], ["无"]])
@@ -135,13 +136,13 @@ def test_the_preferred_staple_comes_first_then_the_place() -> None:
     assert choose(Pet("cat", "dry", frozenset({"chicken", "lamb"})), BOOK).code == "CAT-HYDRO-DRY"
 
 
-@pytest.mark.parametrize("recipe", BOOK, ids=[recipe.code for recipe in BOOK])
+@pytest.mark.parametrize("recipe", RECIPES, ids=list(BOOK.recipes))
 def test_the_grams_of_a_recipe_add_up_to_a_kilogram(recipe: Recipe) -> None:
     assert sum(recipe.grams_per_kg.values()) == 1_000
     assert all(isinstance(grams, int) and grams > 0 for grams in recipe.grams_per_kg.values())
 
 
-@given(st.sampled_from(BOOK), st.integers(1, 20_000), st.integers(1, 200))
+@given(st.sampled_from(RECIPES), st.integers(1, 20_000), st.integers(1, 200))
 def test_ingredients_weigh_what_is_made_rounded_up(recipe: Recipe, weight_g: int, quantity: int) -> None:
     grams = ingredients(recipe, weight_g, quantity)
 
@@ -152,7 +153,7 @@ def test_ingredients_weigh_what_is_made_rounded_up(recipe: Recipe, weight_g: int
 
 
 def test_the_starter_recipes_bring_their_ingredients_once(session: Session) -> None:
-    assert (save_starter_recipes(session), save_starter_recipes(session)) == (len(BOOK), 0)
+    assert (save_ingredients(session, starter_recipes()), save_ingredients(session, starter_recipes())) == (15, 15)
 
     grams = set(session.exec(select(Product.sku).where(Product.unit == Unit.GRAM.value)))
-    assert {sku for recipe in session.exec(select(Recipe)) for sku in recipe.grams_per_kg} <= grams
+    assert {sku for recipe in RECIPES for sku in recipe.grams_per_kg} <= grams

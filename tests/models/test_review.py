@@ -13,7 +13,6 @@ from sqlmodel import Session, select
 from models.cancellation import request_cancellation
 from models.fulfilment import Stage, WaitingOn, fulfilments_of
 from models.order import Order, find_order
-from models.recipe import Recipe
 from models.review import (
     ReviewCase,
     Verdict,
@@ -21,7 +20,6 @@ from models.review import (
     decide,
     latest_case,
     open_case,
-    reasons_for_review,
 )
 from models.timeline import timeline
 from tests.models.build import NOW, engine_of, incoming, made, open_shop, taken, waiting, walk
@@ -162,19 +160,3 @@ def test_the_database_refuses_a_second_open_case(session: Session) -> None:
     with pytest.raises(IntegrityError, match="one_open_review"), session.begin_nested():
         session.add(ReviewCase(fulfilment_id=case.fulfilment_id, order_id=case.order_id, opened_at=NOW, due_at=NOW))
         session.flush()
-
-
-@pytest.mark.parametrize(
-    ("total_fen", "special", "reasons"),
-    [
-        (50_000, False, []),
-        (50_001, False, ["金额 500.01 元,超过 500 元"]),
-        (100, True, ["特殊配方:水解蛋白"]),
-        (99_900, True, ["金额 999.00 元,超过 500 元", "特殊配方:水解蛋白"]),
-    ],
-)
-def test_costly_or_special_orders_are_reviewed(total_fen: int, special: bool, reasons: list[str]) -> None:
-    order = Order(order_no="SH-1", total_fen=total_fen)  # type: ignore[call-arg]
-    recipe = Recipe(code="X", title="水解蛋白", species="dog", staple="dry", special=special)
-
-    assert reasons_for_review(order, [recipe], 50_000) == reasons
