@@ -15,10 +15,11 @@ from tasks.merging import part_company
 from tasks.notifying import notify_customer
 from tasks.payment import verify_payment
 from tasks.production import release_to_production
+from tasks.recipe import match_recipe
 from tasks.rerunning import claim_by_hand, summary
 from tasks.review import pass_review
 from tasks.shipping import create_waybill, tell_channel
-from tasks.stock import match_recipe, reserve_stock
+from tasks.stock import reserve_stock
 from tasks.winding_up import wind_up_if_over
 from tasks.working import working_on
 

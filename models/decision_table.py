@@ -1,9 +1,9 @@
 """Decision tables: JSON Decision Models (JDM) as the open-source table editor writes them.
 
 Cells are read and evaluated by `zen-engine`, so a table means here what it means in the editor. Rows are walked by
-ourselves, with the engine's compiled cells: the engine's own walk takes a cell that it cannot evaluate for one that does
-not hold, and leaves out a row whose output it cannot evaluate, both without a word, and an order that needs a person
-would pass. Here either is `TableBroken`. (It is faster by far, too: the engine reads its model at every question.)
+ourselves, with the engine's compiled cells: the engine's own walk takes a cell that it cannot evaluate for one that
+does not hold, and leaves out a row whose output it cannot evaluate, both without a word, and an order that needs a
+person would pass. Here either is `TableBroken`. (It is faster, too: the engine reads its model at every question.)
 """
 
 from __future__ import annotations

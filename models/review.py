@@ -12,7 +12,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.fulfilment import fulfilments_of, wake
 from models.order import lock_order
-from models.table import document, key, moment, reference, words
+from models.table import document, kept, key, moment, reference, words
 from models.timeline import EventKind, note
 from models.wording import TZ
 
@@ -46,7 +46,8 @@ class ReviewCase(SQLModel, table=True):
 
     __tablename__ = "review_case"
     __table_args__ = (
-        Index("one_open_review", "fulfilment_id", unique=True, postgresql_where=text("state = 'open'")),
+        Index("one_open_review", "fulfilment_id", "role", unique=True, postgresql_where=text("state = 'open'")),
+        Index("review_case_decided", "decided_at"),
         CheckConstraint("(state = 'decided') = (verdict IS NOT NULL)", name="decided_has_a_verdict"),
     )
 
@@ -58,10 +59,16 @@ class ReviewCase(SQLModel, table=True):
     state: str = CaseState.OPEN.value
     opened_at: datetime = moment()
     due_at: datetime = moment()
+    sla_minutes: int = Field(default=22, nullable=False, sa_column_kwargs={"server_default": "22"})
+    told_at: datetime | None = moment(nullable=True)  # when the role was told that it is there
+    reminded_at: datetime | None = moment(nullable=True)
+    escalated_at: datetime | None = moment(nullable=True)
+    escalated_to: str = Field(default="", nullable=False, sa_column_kwargs={"server_default": ""})
     verdict: str | None = None
     note: str = words()
     reviewer: str = ""
     decided_at: datetime | None = moment(nullable=True)
+    recipes: dict[str, Any] = kept()  # line number → recipe, where the reviewer chose another
     run_id: str | None = None
     run_attempt: int = 0
 

@@ -11,7 +11,8 @@ from models.database import transact, utcnow
 from models.fulfilment import ClaimLost, Stage, WaitingOn, carried_by
 from models.order import Order
 from tasks.payment import verify_payment
-from tasks.stock import match_recipe, reserve_stock
+from tasks.recipe import match_recipe
+from tasks.stock import reserve_stock
 from tasks.working import MustWait
 from tests.carrying import claim, holds, placed
 from tests.e2e.told_once import balance, events
