@@ -11,7 +11,7 @@ demo: setup
 	@$(BIN)/orderloom demo $(DEMO_ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 bench: setup
 	@$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)

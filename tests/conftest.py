@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,12 @@ from sqlmodel import Session, create_engine
 from tests.database import TemporaryServer, fresh_database, temporary_server
 
 pytest_plugins = ["tests.prefect"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes first, then those with the most tests: no worker is left alone with a long one."""
+    tests, slow = Counter(item.path for item in items), {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, -tests[item.path]))
 
 
 @pytest.fixture(scope="session")

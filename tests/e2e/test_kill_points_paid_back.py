@@ -36,6 +36,8 @@ from tests.house import House, house
 from tests.orders import CHANNELS, Kind, entered, fulfilment_of, place
 from tests.stock_checks import ASKED, check_of, says
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 MOST_KILLS, MOST_ROUNDS = 60, 12  # more than anything here can need
 POINTS = points_by_effect()

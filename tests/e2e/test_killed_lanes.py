@@ -31,6 +31,8 @@ from tests.house import House, house
 from tests.orders import Kind, fulfilment_of
 from tests.prefect import RunningServer
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 #: Where lanes die here, one after the other. The last two lie between Prefect's answer and our own commit.
 POINTS = ("called:waybill", "review_run_made", "review_form_stored")

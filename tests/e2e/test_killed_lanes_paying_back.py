@@ -23,6 +23,8 @@ from tests.orders import fulfilment_of
 from tests.prefect import RunningServer
 from tests.stock_checks import ASKED, check_of, says, time_is_over
 
+pytestmark = pytest.mark.slow
+
 KILLED = -signal.SIGKILL
 #: Where lanes die here, one after the other: the first two over the order that is paid back, the last right after it
 #: has let the other one go, because nobody had answered in time.

@@ -21,6 +21,8 @@ from tests.e2e.played_shop import CHANNELS, Clock, PlayedShop, selling_everywher
 from tests.e2e.shop_story import DOINGS, HAPPENINGS, Step, Story
 from tests.house import House, with_policy
 
+pytestmark = pytest.mark.slow
+
 STORIES = 12  # of each channel
 BEGINNING: list[Step] = [("place", 3, 1), ("pull", 0, 0), ("place", 1, 0)]
 STEPS = st.lists(

@@ -35,6 +35,8 @@ from tests.orders import CHANNELS, Kind, entered, fulfilment_of, place
 from tests.prefect import RunningServer
 from tests.shadows import arrived, batches_are_due, people_at_work, shadow_house
 
+pytestmark = pytest.mark.slow
+
 #: Of each channel; with two more that a nutritionist decides on: twenty orders.
 STOCKED, MADE = 4, 2
 

@@ -19,6 +19,8 @@ from tests.database import TemporaryServer, fresh_database
 from tests.models.build import open_shop
 from tests.models.change_machine import Changes
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("ORDERLOOM_CHANGE_EXAMPLES", "0"))
 QUICK = settings(
     max_examples=12,

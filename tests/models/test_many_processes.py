@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
 from sqlalchemy import text
 from sqlmodel import Session
 
@@ -17,6 +18,8 @@ from models.warehouse import Warehouse
 from tests.many_orders import demand, place_many
 from tests.models.build import NOW, engine_of
 from tests.models.stockroom import PROVINCES, SH, SZ, assert_accounts_agree
+
+pytestmark = pytest.mark.slow
 
 ORDERS, PROCESSES = 2_000, 8
 SKUS = [f"HOT-{number:02d}" for number in range(20)]

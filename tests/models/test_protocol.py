@@ -27,6 +27,8 @@ from models.fulfilment import Claim, Fulfilment
 from tests.database import TemporaryServer, fresh_database
 from tests.models.protocol_machine import TABLES, Protocol
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = int(os.environ.get("ORDERLOOM_PROTOCOL_EXAMPLES", "0"))
 QUICK = settings(
     max_examples=60,
