@@ -22,6 +22,9 @@ from models.table import document, key, moment, reference, words
 #: Keeps the locks of rule changes apart from others that are taken by two numbers.
 _FAMILY = 7_246_005
 
+#: Letters of a version's JSON: a matrix of a thousand rows is a tenth of it.
+LONGEST = 5_000_000
+
 
 class RuleKind(StrEnum):
     """What can be changed without code."""
@@ -68,10 +71,16 @@ class RuleVersion(SQLModel, table=True):
     based_on: int | None = reference("rule_version.id", nullable=True, index=False)
     problems: list[Any] = Field(default_factory=list, sa_type=document().sa_type, nullable=False)
     tried: dict[str, Any] = document()  # what the last try-out came to: days, orders, changed, at, by
+    discarded_at: datetime | None = moment(nullable=True)
+    discarded_by: str = ""
+    discarded_why: str = words()
 
 
 class RuleActivation(SQLModel, table=True):
-    """From `from_at` on this version holds, unless the activation was withdrawn before."""
+    """From `from_at` on this version holds, unless the activation was withdrawn before.
+
+    `untried_why` is why it was activated without a try-out, "" for one that was tried.
+    """
 
     __tablename__ = "rule_activation"
     __table_args__ = (
@@ -85,8 +94,10 @@ class RuleActivation(SQLModel, table=True):
     by: str
     at: datetime = moment()
     note: str = words()
+    untried_why: str = words()
     withdrawn_at: datetime | None = moment(nullable=True)
     withdrawn_by: str = ""
+    withdrawn_why: str = words()
 
 
 def digest_of(body: Mapping[str, Any]) -> str:
@@ -107,18 +118,22 @@ def numbers_in_force(session: Session, at: datetime) -> dict[str, int]:
 
 
 def find_version(session: Session, kind: RuleKind, number: int) -> RuleVersion:
-    """Version `number` of this kind. Raises `RulesRefused`."""
+    """Version `number` of this kind, as it is now. Raises `RulesRefused`."""
     wanted = select(RuleVersion).where(RuleVersion.kind == kind.value, RuleVersion.number == number)
-    version = session.exec(wanted).first()
+    version = session.exec(wanted, execution_options={"populate_existing": True}).first()
     if version is None:
-        raise RulesRefused(f"{KIND_WORDS[kind][0]}没有第 {number} 版:用 orderloom rules list 看有哪些。没有任何改变。")
+        raise RulesRefused(
+            f"{KIND_WORDS[kind][0]}没有第 {number} 版:用 orderloom rules list 看有哪些。没有任何改变。"
+        )
     return version
 
 
 def versions(session: Session, kind: RuleKind) -> list[RuleVersion]:
     """All versions of this kind, the newest first."""
     return list(
-        session.exec(select(RuleVersion).where(RuleVersion.kind == kind.value).order_by(col(RuleVersion.number).desc()))
+        session.exec(
+            select(RuleVersion).where(RuleVersion.kind == kind.value).order_by(col(RuleVersion.number).desc())
+        )
     )
 
 
@@ -131,16 +146,24 @@ def draft(
     now: datetime,
     based_on: int | None = None,
 ) -> RuleVersion:
-    """A new draft. The same rules as the newest draft: that one, so that asking twice makes one."""
+    """A new draft. The same rules as the newest draft: that one, so that asking twice makes one.
+
+    `based_on` is the id of the version that was changed. Raises `RulesRefused` for what the database cannot keep.
+    """
+    body = storable(body)
     in_line(session, kind)
-    newest = next(iter(versions(session, kind)), None)
     digest = digest_of(body)
-    if newest is not None and newest.digest == digest and newest.state == RuleState.DRAFT.value:
-        return newest
+    newest = session.exec(
+        select(RuleVersion.number, RuleVersion.digest, RuleVersion.state)
+        .where(RuleVersion.kind == kind.value)
+        .order_by(col(RuleVersion.number).desc())
+    ).first()
+    if newest is not None and newest[1:] == (digest, RuleState.DRAFT.value):
+        return find_version(session, kind, newest[0])
     version = RuleVersion(
         kind=kind.value,
-        number=1 if newest is None else newest.number + 1,
-        body=dict(body),
+        number=1 if newest is None else newest[0] + 1,
+        body=body,
         digest=digest,
         note=note,
         made_by=by,
@@ -152,6 +175,23 @@ def draft(
     return version
 
 
+def storable(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules as they will be read again. Raises `RulesRefused` for what is no JSON, too long, or cannot be kept."""
+    try:
+        said = json.dumps(body, ensure_ascii=False, allow_nan=False)
+        said.encode()
+    except (TypeError, ValueError, RecursionError):
+        raise RulesRefused(
+            "规则里有不能保存的内容(不是 JSON、嵌套太深或乱码):请检查后再试。没有任何改变。"
+        ) from None
+    if len(said) > LONGEST:
+        raise RulesRefused(f"规则超过 {LONGEST // 1_000_000} 百万字:请删去不用的内容。没有任何改变。")
+    if "\\u0000" in said:
+        raise RulesRefused("规则里有看不见的空字符(NUL):请删去后再试。没有任何改变。")
+    kept: dict[str, Any] = json.loads(said)
+    return kept
+
+
 def in_line(session: Session, kind: RuleKind) -> None:
     """Wait until nobody else changes this kind of rules, and keep others waiting until this transaction ends."""
     session.connection().execute(
@@ -159,8 +199,25 @@ def in_line(session: Session, kind: RuleKind) -> None:
     )
 
 
+def activations(session: Session, kind: RuleKind) -> list[tuple[RuleActivation, int]]:
+    """Every activation of this kind with its version's number, withdrawn ones too, in the order of their moments."""
+    found = session.exec(
+        select(RuleActivation, RuleVersion.number)
+        .where(RuleActivation.version_id == RuleVersion.id, RuleActivation.kind == kind.value)
+        .order_by(col(RuleActivation.from_at), col(RuleActivation.id)),
+        execution_options={"populate_existing": True},
+    )
+    return [(activation, number) for activation, number in found]
+
+
 def activate(
-    session: Session, version: RuleVersion, from_at: datetime, by: str, note: str, now: datetime
+    session: Session,
+    version: RuleVersion,
+    from_at: datetime,
+    by: str,
+    note: str,
+    now: datetime,
+    untried_why: str = "",
 ) -> RuleActivation:
     """Have this version hold from `from_at` on (not before now). The caller has checked it, and tried it.
 
@@ -169,11 +226,17 @@ def activate(
     in_line(session, RuleKind(version.kind))
     session.refresh(version)
     if version.state == RuleState.DISCARDED.value:
-        raise RulesRefused("这一版已作废,不能启用:先照它起一份新的草稿。没有任何改变。")
+        raise RulesRefused(f"第 {version.number} 版已作废,不能启用:先照它起一份新的草稿。没有任何改变。")
     assert version.id is not None
     version.state = RuleState.KEPT.value
     activation = RuleActivation(
-        kind=version.kind, version_id=version.id, from_at=max(from_at, now), by=by, at=now, note=note
+        kind=version.kind,
+        version_id=version.id,
+        from_at=max(from_at, now),
+        by=by,
+        at=now,
+        note=note,
+        untried_why=untried_why,
     )
     session.add_all([version, activation])
     session.flush()
