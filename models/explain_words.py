@@ -53,6 +53,7 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.REFUNDED: ("已全额退款了结:{reason}", "closed with a refund: {reason}"),
     EventKind.REOPENED: ("重新打开:{reason}", "opened again: {reason}"),
     EventKind.REVIEW_OPENED: ("送人工审核:{reasons}", "sent to review: {reasons}"),
+    EventKind.REVIEW_ESCALATED: ("审核超时,{to} 也可以决定", "review overdue: {to} may decide too"),
     EventKind.REVIEW_DECIDED: ("审核结论:{verdict} {note}", "review decided: {verdict} {note}"),
     EventKind.APPROVED: ("已批准", "approved"),
     EventKind.RELEASED: ("已下发生产,批次 {batch_no}", "released to production, batch {batch_no}"),

@@ -177,10 +177,22 @@ class LaneSettings(BaseModel):
     niceness: int = Field(10, ge=0, le=19)  # customers, platforms and people at a page are answered before it
 
 
+#: Who may decide too when the time of a review is over; a role that is not here keeps its reviews to itself.
+REVIEW_ESCALATES_TO = {
+    "nutritionist": "customer_service_lead",
+    "warehouse_supervisor": "customer_service_lead",
+    "production_manager": "customer_service_lead",
+    "finance": "customer_service_lead",
+    "customer_service_lead": "admin",
+}
+
+
 class PolicySettings(BaseModel):
     """The seller's thresholds."""
 
     review_sla_minutes: int = 22
+    review_remind_percent: int = Field(70, ge=1, le=100)  # of its time, after which a review is reminded of
+    review_escalates_to: dict[str, str] = Field(default_factory=lambda: dict(REVIEW_ESCALATES_TO))  # role → next role
     backorder_look_again_minutes: int = 60
     production_look_again_minutes: int = 120
     delivery_look_again_hours: int = 6

@@ -47,6 +47,7 @@ class EventKind(StrEnum):
     REFUNDED = "refunded"
     REOPENED = "reopened"
     REVIEW_OPENED = "review_opened"
+    REVIEW_ESCALATED = "review_escalated"
     REVIEW_DECIDED = "review_decided"
     APPROVED = "approved"
     RELEASED = "released_to_production"
