@@ -25,13 +25,20 @@ class CustomerLink(SQLModel, table=True):
 
 
 def token_for(session: Session, order_id: int, now: datetime) -> str:
-    """The token of this order, made now if there is none. The order must be locked."""
+    """The token of this order, made now if there is none; it works `LINK_DAYS` from now. The order must be locked."""
     known = session.exec(select(CustomerLink).where(CustomerLink.order_id == order_id)).first()
     if known is None:
-        known = CustomerLink(token=secrets.token_urlsafe(18), order_id=order_id, until=now + timedelta(days=LINK_DAYS))
-        session.add(known)
-        session.flush()
+        known = CustomerLink(token=secrets.token_urlsafe(18), order_id=order_id, until=now)
+    known.until = max(known.until, now + timedelta(days=LINK_DAYS))
+    session.add(known)
+    session.flush()
     return known.token
+
+
+def known_token(session: Session, order_id: int, now: datetime) -> str | None:
+    """The token of this order's link, if it has one that works."""
+    found = session.exec(select(CustomerLink).where(CustomerLink.order_id == order_id)).first()
+    return found.token if found is not None and found.until > now else None
 
 
 def order_behind(session: Session, token: str, now: datetime) -> int | None:

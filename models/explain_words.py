@@ -23,7 +23,9 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.PARTLY_REFUNDED: ("平台自行退款 {amount},累计 {sum}", "the platform paid back {amount}, {sum} in all"),
     EventKind.REPLACED: ("改单以后由 {by} 发出:{lines}", "what is wanted now goes out as {by}: {lines}"),
     EventKind.PAYMENT_VERIFIED: ("付款已核实", "payment verified"),
+    EventKind.PROFILE_FILLED: ("填写订单表单(第 {line} 行):{answers}", "order form filled in (line {line}): {answers}"),
     EventKind.RECIPE_MATCHED: ("配方已匹配:{recipes}", "recipes matched: {recipes}"),
+    EventKind.RECIPE_CHANGED: ("审核换了配方:{recipes}", "the reviewer gave another recipe: {recipes}"),
     EventKind.RESERVED: ("库存已预留", "stock reserved"),
     EventKind.SPLIT: ("拆成几个包裹:{warehouses}{goods}", "split into parcels: {warehouses}{goods}"),
     EventKind.JOINED: ("合并回 {into}:{goods}", "put back into {into}: {goods}"),
@@ -52,9 +54,9 @@ EVENTS: dict[EventKind, Pair] = {
     EventKind.REFUND_REPORTED: ("退款 {refund_no} {amount}:{state} {problem}", "refund {refund_no}: {state} {problem}"),
     EventKind.REFUNDED: ("已全额退款了结:{reason}", "closed with a refund: {reason}"),
     EventKind.REOPENED: ("重新打开:{reason}", "opened again: {reason}"),
-    EventKind.REVIEW_OPENED: ("送人工审核:{reasons}", "sent to review: {reasons}"),
+    EventKind.REVIEW_OPENED: ("送{role}审核:{reasons}", "sent to review{role}: {reasons}"),
     EventKind.REVIEW_ESCALATED: ("审核超时,{to} 也可以决定", "review overdue: {to} may decide too"),
-    EventKind.REVIEW_DECIDED: ("审核结论:{verdict} {note}", "review decided: {verdict} {note}"),
+    EventKind.REVIEW_DECIDED: ("{role}审核结论:{verdict} {note}", "review decided{role}: {verdict} {note}"),
     EventKind.APPROVED: ("已批准", "approved"),
     EventKind.RELEASED: ("已下发生产,批次 {batch_no}", "released to production, batch {batch_no}"),
     EventKind.PRODUCTION_REPORTED: ("工厂回报:{work_order} {state}", "the factory reports: {work_order} {state}"),
@@ -110,10 +112,10 @@ WAITS: dict[WaitingOn, Wait] = {
         ("仓库的答复,或时间到", "the warehouse's answer, or the time running out"),
     ),
     WaitingOn.REVIEW: Wait(
-        ("要由营养师审核。", "A nutritionist has to decide."),
+        ("要由人审核。", "A person has to decide."),
         (
-            "营养师在 Prefect 界面打开名为 {order_no} 的挂起运行,点 Resume 填写审核表单。",
-            "The nutritionist opens the suspended run named {order_no} in the Prefect UI, presses Resume and"
+            "下面写明的审核人在 Prefect 界面打开名为 {order_no} 的挂起运行,点 Resume 填写审核表单。",
+            "The reviewer named below opens the suspended run named {order_no} in the Prefect UI, presses Resume and"
             " fills in the review form.",
         ),
         ("审核结论", "the verdict"),
@@ -194,7 +196,11 @@ AFTER_SALES = Wait(
 
 #: Holds in English (what, who, how); in Chinese the hold itself says it. A trailing `_` stands for any ending.
 HOLDS: dict[str, tuple[str, str, str]] = {
-    "profile_incomplete": ("the pet profile is incomplete", "customer service", "have the customer complete it"),
+    "profile_incomplete": (
+        "the order form is incomplete or contradictory",
+        "customer service",
+        "the customer completes it by the link, or staff on the order's page",
+    ),
     "unread_news_": (
         "the channel told of a change that cannot be read",
         "customer service",
@@ -226,12 +232,16 @@ HOLDS: dict[str, tuple[str, str, str]] = {
 }
 
 REVIEWS: dict[CaseState, Pair] = {
-    CaseState.OPEN: ("审核待决定,请在 {due} 前:{reasons}", "review open, due {due}: {reasons}"),
-    CaseState.DECIDED: ("审核已由 {reviewer} 于 {at} 决定:{verdict}", "reviewed by {reviewer} at {at}: {verdict}"),
-    CaseState.WITHDRAWN: ("审核已撤回,不再需要决定", "the review was withdrawn, nothing to decide"),
+    CaseState.OPEN: ("{role}审核待决定,请在 {due} 前:{reasons}", "review{role} open, due {due}: {reasons}"),
+    CaseState.DECIDED: (
+        "{role}审核已由 {reviewer} 于 {at} 决定:{verdict}",
+        "reviewed{role} ({reviewer}) at {at}: {verdict}",
+    ),
+    CaseState.WITHDRAWN: ("{role}审核已撤回,不再需要决定", "the review{role} was withdrawn, nothing to decide"),
 }
 VERDICTS: dict[Verdict, Pair] = {
     Verdict.APPROVE: ("批准", "approved"),
+    Verdict.CHANGE_RECIPE: ("换配方", "another recipe"),
     Verdict.ASK_CUSTOMER: ("退回客户补充", "back to the customer"),
     Verdict.REJECT: ("拒绝并取消", "rejected and cancelled"),
 }
@@ -286,6 +296,7 @@ NOTIFICATIONS: dict[NotificationState, Pair] = {
 }
 #: The moments at which a customer hears from us.
 NODES: dict[str, Pair] = {
+    Node.PROFILE: ("请客户补全订单表单", "asked to complete the order form"),
     Node.SHIPPED: ("已发货", "shipped"),
     Node.BACKORDER: ("缺货,告知新日期", "backordered, with a new date"),
     Node.CANCELLED: ("已取消,退款", "cancelled, with the refund"),

@@ -87,3 +87,8 @@ def _short(said: Any) -> str:
         return "…"
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in str(said)[:200]).split())
     return words if len(words) <= 30 else words[:30] + "…"
+
+
+def joined(names: list[str], most: int) -> str:
+    """Names in a row, the first `most` of them: `体重、过敏原等 4 项`."""
+    return "、".join(names) if len(names) <= most else f"{'、'.join(names[:most])}等 {len(names)} 项"

@@ -35,21 +35,21 @@ async def notify_customer(claim: Claim) -> None:
     await tell_customer(claim, Node.SHIPPED, lambda session: _shipped_words(session, claim))
 
 
-async def tell_customer(claim: Claim, node: Node, words: Words) -> None:
-    """Tell the customer of one moment, once. A number that cannot be reached goes to a person, not to a stop."""
-    known = await in_transaction(lambda session: notification_of(session, claim.fulfilment_id, node))
+async def tell_customer(claim: Claim, node: Node, words: Words, round: int = 0) -> None:
+    """Tell the customer of one moment, once a round. A number that cannot be reached goes to a person."""
+    known = await in_transaction(lambda session: notification_of(session, claim.fulfilment_id, node, round))
     if known is not None:
         return
     try:
         await lift_mask(claim)
-        await send_message(claim, node, words)
+        await send_message(claim, node, words, round)
     except Refused as error:
         reason = str(error)
-        await in_transaction(lambda session: _failed(session, claim, node, reason))
+        await in_transaction(lambda session: _failed(session, claim, node, round, reason))
 
 
 @outward("通知客户")
-async def send_message(claim: Claim, node: Node, words: Words) -> None:
+async def send_message(claim: Claim, node: Node, words: Words, round: int = 0) -> None:
     """Send the message. Twice: the provider is asked for it by its number before it is sent again."""
     sms = platforms().sms()
 
@@ -63,18 +63,22 @@ async def send_message(claim: Claim, node: Node, words: Words) -> None:
     await tell_once(
         claim,
         SMS,
-        f"sms-{claim.fulfilment_no}-{node}",
-        lambda session: _message(session, claim, node, words, sms),
+        f"sms-{_number(claim, node, round)}",
+        lambda session: _message(session, claim, node, round, words, sms),
         call,
-        lambda session, answer: _sent(session, claim, node, answer),
+        lambda session, answer: _sent(session, claim, node, round, answer),
         ask=ask,
     )
 
 
-def _message(session: Session, claim: Claim, node: Node, words: Words, sms: CustomerMessages) -> bytes:
+def _number(claim: Claim, node: Node, round: int) -> str:
+    return f"{claim.fulfilment_no}-{node}{f'-{round}' if round else ''}"
+
+
+def _message(session: Session, claim: Claim, node: Node, round: int, words: Words, sms: CustomerMessages) -> bytes:
     order = session.get_one(Order, claim.order_id)
     phone = reveal(session.get_one(Contact, order.contact_id)).phone
-    return sms.request(phone, node, words(session), f"{claim.fulfilment_no}-{node}")
+    return sms.request(phone, node, words(session), _number(claim, node, round))
 
 
 def _shipped_words(session: Session, claim: Claim) -> dict[str, str]:
@@ -93,22 +97,22 @@ def customer_link(session: Session, claim: Claim) -> str:
     return f"{settings().portal_url()}/o/{token_for(session, claim.order_id, utcnow())}"
 
 
-def _sent(session: Session, claim: Claim, node: Node, answer: dict[str, Any] | None) -> None:
-    if notification_of(session, claim.fulfilment_id, node) is not None:
+def _sent(session: Session, claim: Claim, node: Node, round: int, answer: dict[str, Any] | None) -> None:
+    if notification_of(session, claim.fulfilment_id, node, round) is not None:
         return
     message_id = (answer or {}).get("message_id", "")
-    _keep(session, claim, node, NotificationState.SENT, message_id, "")
+    _keep(session, claim, node, round, NotificationState.SENT, message_id, "")
     note(
         session, claim.order_id, EventKind.NOTIFIED, "notify-customer", utcnow(), claim.fulfilment_id,
         via="sms", node=node.value,
     )  # fmt: skip
 
 
-def _failed(session: Session, claim: Claim, node: Node, reason: str) -> None:
-    if notification_of(session, claim.fulfilment_id, node) is not None:
+def _failed(session: Session, claim: Claim, node: Node, round: int, reason: str) -> None:
+    if notification_of(session, claim.fulfilment_id, node, round) is not None:
         return
     now = utcnow()
-    _keep(session, claim, node, NotificationState.FAILED, "", reason[:500])
+    _keep(session, claim, node, round, NotificationState.FAILED, "", reason[:500])
     note(
         session, claim.order_id, EventKind.NOTIFY_FAILED, "notify-customer", now, claim.fulfilment_id,
         reason=reason[:300], node=node.value,
@@ -120,12 +124,15 @@ def _failed(session: Session, claim: Claim, node: Node, reason: str) -> None:
     )  # fmt: skip
 
 
-def _keep(session: Session, claim: Claim, node: Node, state: NotificationState, message_id: str, reason: str) -> None:
+def _keep(
+    session: Session, claim: Claim, node: Node, round: int, state: NotificationState, message_id: str, reason: str
+) -> None:
     session.add(
         Notification(
             order_id=claim.order_id,
             fulfilment_id=claim.fulfilment_id,
             node=node.value,
+            round=round,
             via="sms",
             state=state.value,
             message_id=message_id,

@@ -26,6 +26,7 @@ NODES = (
     "cancelled",
     "question",
     "survey",
+    "profile",
 )
 
 
