@@ -6,23 +6,27 @@ more is cancelled whole; one that comes back is revived.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session, select
 
+from models.database import utcnow
+from models.edited_pet import PetNews, pet_news
 from models.entry import line_columns
 from models.fulfilment import FulfilmentLine
 from models.intake import IncomingOrder
 from models.order import Order, OrderLine, lines_of
 from models.product import Product
+from models.rules_in_force import form_of
 from models.wanted import Standing, standings, told_to_channel
-from models.wording import PROFILE_WORDS, yuan
+from models.wording import yuan
 
 #: What may follow the channel in a line that we know.
 _FOLLOWS = ("title", "quantity", "unit_price_fen", "paid_fen")
+NewsOfPets = Callable[[OrderLine, Mapping[str, Any]], PetNews | None]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def follow_lines(
     """
     assert order.id is not None
     lines, before = lines_of(session, order.id), standings(session, order.id)
-    pairs, new = _matched(session, lines, incoming, catalogue)
+    news = _news_of_pets(session, order)
+    pairs, new = _matched(session, lines, incoming, catalogue, news)
     total, told = order.total_fen, told_to_channel(session, order.id)
     if over:
         for line, columns in pairs:
@@ -66,7 +71,7 @@ def follow_lines(
             _cancel(line, cancelled, told.get(line.id or 0, 0))
         pets = []
     else:
-        pets = [line for line, columns in pairs if _follow(session, line, columns, told.get(line.id or 0, 0))]
+        pets = [line for line, columns in pairs if _follow(session, line, columns, told.get(line.id or 0, 0), news)]
         for line in lines:
             if all(line is not known for known, _ in pairs):
                 _cancel(line, line.quantity, told.get(line.id or 0, 0))
@@ -80,13 +85,27 @@ def follow_lines(
     return _difference(before, standings(session, order.id), total, order.total_fen, pets)
 
 
+def _news_of_pets(session: Session, order: Order) -> NewsOfPets:
+    """Says what is new of a line's pet in what is told of the line, by the form that the order is asked by."""
+    now = utcnow()  # once: an age is the same day in all that is compared
+
+    def of(line: OrderLine, told: Mapping[str, Any]) -> PetNews | None:
+        return pet_news(form_of(session, order), line, told["profile"], now) if line.made_to_order else None
+
+    return of
+
+
 def _matched(
-    session: Session, lines: Sequence[OrderLine], incoming: IncomingOrder, catalogue: Mapping[str, Product]
+    session: Session,
+    lines: Sequence[OrderLine],
+    incoming: IncomingOrder,
+    catalogue: Mapping[str, Product],
+    news_of: NewsOfPets,
 ) -> tuple[list[tuple[OrderLine, dict[str, Any]]], list[dict[str, Any]]]:
     """Our lines with what is told of each, and what is told of lines that we do not have.
 
     Of several with the same id and SKU, those that are alive come first. A line that is made for a pet by now, and
-    whose pet is described otherwise, is another line.
+    whose pet is described otherwise, is another line; what was answered on our form and is not news goes with it.
     """
     known = replace(incoming, lines=tuple(line for line in incoming.lines if line.sku in catalogue))
     free = sorted(lines, key=lambda line: (line.cancelled_quantity >= line.quantity, line.line_no))
@@ -95,9 +114,11 @@ def _matched(
     new = []
     for told in line_columns(known, catalogue):
         same = [line for line in free if (line.channel_line_id, line.sku) == (told["channel_line_id"], told["sku"])]
-        fitting = [line for line in same if line.id not in begun or not _is_another_pet(line, told)]
+        pets = [(line, news_of(line, told)) for line in same]
+        fitting = [line for line, news in pets if line.id not in begun or news is None or not news.is_another]
         if not fitting:
-            new.append(told)
+            answers = next((news.answers for _, news in pets if news is not None), {})
+            new.append({**told, "answers": answers})
             continue
         free.remove(fitting[0])
         pairs.append((fitting[0], told))
@@ -123,28 +144,21 @@ def _cancel(line: OrderLine, cancelled: int, given_up: int) -> None:
     line.cancelled_quantity, line.repeated_quantity = cancelled, min(repeated, cancelled)
 
 
-def _follow(session: Session, line: OrderLine, told: dict[str, Any], given_up: int) -> bool:
+def _follow(session: Session, line: OrderLine, told: dict[str, Any], given_up: int, news_of: NewsOfPets) -> bool:
     """Write what is told of a line; whether its pet is described otherwise, and a recipe is to be chosen again."""
     _cancel(line, max(0, min(told["cancelled_quantity"], told["quantity"])), given_up)
     for name in _FOLLOWS:
         setattr(line, name, told[name])
-    if not _is_another_pet(line, told):
+    news = news_of(line, told)
+    if news is None:
         return False
-    line.profile = told["profile"]
+    line.profile, line.answers = news.profile, news.answers
+    if not news.is_another:
+        return False
     for part in session.exec(select(FulfilmentLine).where(FulfilmentLine.order_line_id == line.id)):
         part.recipe = None
         session.add(part)
     return True
-
-
-def _is_another_pet(line: OrderLine, told: dict[str, Any]) -> bool:
-    """Whether the pet is described otherwise than before. A description that is gone says nothing."""
-    said = _pet(told["profile"])
-    return line.made_to_order and bool(said) and said != _pet(line.profile)
-
-
-def _pet(profile: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(profile[name]) for name in PROFILE_WORDS if profile.get(name) is not None}
 
 
 def _difference(

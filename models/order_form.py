@@ -98,6 +98,20 @@ class OrderForm:
         left = {name: value for name, value in values.items() if name not in wrong}
         return FormResult(left, tuple(name for name in missing if name not in wrong), self._in_order(wrong))
 
+    def readings(self, answers: Mapping[str, Any], now: datetime | None = None) -> dict[str, Any]:
+        """What each answer is read as, whether or not it may be: the words themselves where it cannot be read."""
+        today = (now or utcnow()).astimezone(TZ).date()
+        found = {}
+        for each in self.fields:
+            said = self.said_of(each, answers)
+            try:
+                value = read(each, said, today)
+            except Unreadable:
+                value = _shown(said)
+            if value is not None:
+                found[each.name] = value
+        return found
+
     def limits(self, values: Mapping[str, Any]) -> dict[str, Limits]:
         """What is allowed for each question, given the answers to others: choices, and from where to where."""
         return limits_of(self.schema, self.fields, values)
