@@ -19,27 +19,16 @@ from models.parcel import Parcel
 from models.production import WorkOrder
 from models.reservation import Reservation
 from models.review import ReviewCase
+from models.rules_in_force import form_of
 from models.shared_parcel import effects_shared_with
 from models.timeline import timeline
-
-#: The answers of a pet profile that staff see; anything else a customer wrote beside them is not shown.
-PET_ANSWERS = (
-    "species",
-    "breed",
-    "birth_date",
-    "weight_kg",
-    "activity_level",
-    "staple_preference",
-    "allergens",
-    "neutered",
-    "body_condition",
-    "health_notes",
-)
+from models.wording import PROFILE_WORDS
 
 
 @dataclass(frozen=True)
 class LineView:
-    """One line. Money in fen; `pet` holds the answers of the pet profile; `recipes` those matched to it."""
+    """One line. Money in fen; `pet` is what the order form's questions were answered, by their titles and in words,
+    and nothing else that a customer wrote beside them; `recipes` those matched to it."""
 
     line_no: int
     sku: str
@@ -172,7 +161,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
                 unit_price_fen=line.unit_price_fen,
                 paid_fen=line.paid_fen,
                 made_to_order=line.made_to_order,
-                pet=pet_answers(line.profile) if line.made_to_order else {},
+                pet=form_of(session, order).told(line.pet) if line.made_to_order else {},
                 recipes=tuple(part.recipe for part in carried if part.order_line_id == line.id and part.recipe),
             )
             for line in lines_of(session, order.id)
@@ -218,7 +207,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
 
 def pet_answers(profile: Mapping[str, Any]) -> dict[str, str]:
     """What a profile says of the pet, and nothing else that was written beside it."""
-    return {name: str(profile[name]) for name in PET_ANSWERS if profile.get(name) not in (None, "")}
+    return {name: str(profile[name]) for name in PROFILE_WORDS if profile.get(name) not in (None, "")}
 
 
 def _of_order(session: Session, table: Any, order_id: int) -> tuple[Any, ...]:

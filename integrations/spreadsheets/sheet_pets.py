@@ -1,43 +1,23 @@
-"""A pet profile as people type it into cells, in the codes that the order form uses."""
+"""A pet profile as people type it into cells, in the codes of the order form that a new installation starts with.
+
+What is in no list of it stays as it was typed: the form that the order is asked by reads it once more.
+"""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping
+from datetime import date
+from typing import Any
 
 from integrations.spreadsheets.sheet_times import SHANGHAI, moment
 from integrations.spreadsheets.sheet_values import CellWrong
+from models.form_field import FieldKind
+from models.form_reading import Unreadable, read
+from models.order_form import OrderForm, starter_form
 
-_SAYINGS: dict[str, dict[str, tuple[str, ...]]] = {
-    "species": {"dog": ("狗", "犬", "狗狗", "犬类"), "cat": ("猫", "猫咪", "猫类")},
-    "activity_level": {
-        "low": ("低", "少", "不爱动", "低活动量"),
-        "medium": ("中", "中等", "一般", "适中", "正常"),
-        "high": ("高", "多", "活泼", "很活跃", "高活动量"),
-    },
-    "staple_preference": {
-        "dry": ("干粮", "干"),
-        "wet": ("湿粮", "湿", "罐头"),
-        "mixed": ("混合", "干湿混合", "都可以", "干湿都吃"),
-    },
-    "neutered": {
-        "true": ("是", "已绝育", "绝育", "已", "yes", "y", "1"),
-        "false": ("否", "未绝育", "没有", "没绝育", "未", "无", "no", "n", "0"),
-    },
-    "body_condition": {
-        "underweight": ("偏瘦", "瘦", "过瘦"),
-        "ideal": ("正常", "标准", "理想", "适中"),
-        "overweight": ("偏胖", "胖", "超重", "肥胖"),
-    },
-}
-_CODES: dict[str, Mapping[str, str]] = {
-    answer: {saying: code for code, sayings in codes.items() for saying in (code, *sayings)}
-    for answer, codes in _SAYINGS.items()
-}
-_NOTHING = frozenset(("无", "没有", "none", "no", "无过敏", "不过敏", "暂无", "n/a"))
-_WEIGHT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*(kg|公斤|千克|斤|g|克)?", re.IGNORECASE)
-_PER_KG = {"斤": 2.0, "g": 1000.0, "克": 1000.0}
+_QUESTIONS = {field.name: field for field in OrderForm(starter_form()).fields}
+_UNIT_IN_HEADER = re.compile(r"公斤|千克|kg|斤", re.IGNORECASE)
+_NO_DAY = date(2000, 1, 1)  # none of what is read here is told from today
 
 
 def answer_of(question: str, cell: str, header: str) -> str:
@@ -45,24 +25,32 @@ def answer_of(question: str, cell: str, header: str) -> str:
 
     `header` is read for a unit: 体重(斤). Allergens 无 becomes "", which is an answer: there are none.
     """
-    if question in _CODES:
-        return _CODES[question].get(cell.strip().lower(), cell)
-    if question in ("allergens", "health_notes"):
-        return "" if cell.strip().lower() in _NOTHING else cell
-    if question == "weight_kg":
-        return _weight(cell, header)
-    if question == "birth_date":
-        try:
-            return moment(cell).astimezone(SHANGHAI).date().isoformat()
-        except CellWrong:
-            return cell
-    return cell
-
-
-def _weight(cell: str, header: str) -> str:
-    found = _WEIGHT.fullmatch(unicodedata.normalize("NFKC", cell).strip())
-    if found is None:
+    field = _QUESTIONS.get(question)
+    if field is None:
         return cell
-    in_header = re.search(r"公斤|千克|kg|斤", header, re.IGNORECASE)
-    unit = (found[2] or (in_header[0] if in_header else "kg")).lower()
-    return f"{float(found[1]) / _PER_KG.get(unit, 1.0):g}"
+    match field.kind:
+        case FieldKind.DATE:
+            return _day(cell)
+        case FieldKind.NUMBER:
+            in_header = _UNIT_IN_HEADER.search(header)
+            said: Any = f"{cell}{in_header[0]}" if in_header and re.fullmatch(r"\s*[0-9.]+\s*", cell) else cell
+        case FieldKind.TEXT | FieldKind.MANY:
+            return "" if field.says_none(cell) else cell
+        case _:
+            said = cell
+    try:
+        value = read(field, said, _NO_DAY)
+    except Unreadable:
+        return cell
+    if field.kind is FieldKind.NUMBER and value is not None:
+        return f"{value:g}"
+    if field.kind is FieldKind.YES_NO and value is not None:
+        return str(value).lower()
+    return cell if field.other else str(value or cell)  # a breed is kept in the customer's own words
+
+
+def _day(cell: str) -> str:
+    try:
+        return moment(cell).astimezone(SHANGHAI).date().isoformat()
+    except CellWrong:
+        return cell
