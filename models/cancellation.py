@@ -18,7 +18,7 @@ from models.lessening import use_up
 from models.order import Order, lock_order
 from models.production import WorkState, work_orders_of
 from models.reservation import release
-from models.review import withdraw
+from models.review_withdrawal import withdraw
 from models.timeline import EventKind, note
 
 

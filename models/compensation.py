@@ -19,7 +19,7 @@ from models.backorder import BackorderState, leave_queue
 from models.fulfilment import Fulfilment, Stage, interrupt
 from models.order import Order, lock_order
 from models.refund import share_of
-from models.review import withdraw
+from models.review_withdrawal import withdraw
 from models.settings import PolicySettings
 from models.table import big, key, moment, reference, words
 from models.timeline import EventKind, note

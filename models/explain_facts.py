@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 from models import explain_words as words
 from models.effect import Effect, EffectState
 from models.hold import Hold
+from models.matrix import ROLES
 from models.notification import Notification, NotificationState
 from models.parcel import Parcel
 from models.production import WorkState, work_orders_of
@@ -37,6 +38,8 @@ def channel_name(channel: str, tell: Tell) -> str:
 def happened(event: OrderEvent, tell: Tell) -> str:
     """One row of the timeline as a sentence."""
     detail = _Detail({name: _short(value) for name, value in event.detail.items()})
+    if event.kind in (EventKind.REVIEW_OPENED, EventKind.REVIEW_DECIDED):
+        detail["role"] = reviewing(str(event.detail.get("role", "")), tell)
     if event.kind == EventKind.REVIEW_DECIDED and "verdict" in detail:
         detail["verdict"] = tell(*words.VERDICTS[Verdict(detail["verdict"])])
     if event.kind == EventKind.PRODUCTION_REPORTED and "state" in detail:
@@ -82,9 +85,15 @@ def hold_line(hold: Hold, tell: Tell) -> str:
     )
 
 
+def reviewing(role: str, tell: Tell) -> str:
+    """The role of a review as it stands in a sentence; events of long ago do not name it."""
+    return tell(ROLES.get(role, role) or "人工", f" by the {role.replace('_', ' ')}" if role else "")
+
+
 def review_line(case: ReviewCase, now: datetime, tell: Tell) -> str:
     """What became of a review, or until when it is to be decided."""
     line = tell(*words.REVIEWS[CaseState(case.state)]).format(
+        role=reviewing(case.role, tell),
         due=local(case.due_at),
         reasons=";".join(str(reason) for reason in case.reasons),
         reviewer=case.reviewer,

@@ -13,7 +13,7 @@ from models.fulfilment import Fulfilment, Stage, carried_by, fulfilments_of, int
 from models.order import Contact, Order, lines_of, lock_order
 from models.parting import leave
 from models.repromising import give_out, take_up
-from models.review import withdraw
+from models.review_withdrawal import withdraw
 from models.shared_parcel import company_of
 from models.splitting import UNCHANGED, SplitRefused, being_made, id_of, move_pieces, numbers_of, refuse_if_late
 from models.stock import StockShort

@@ -16,7 +16,7 @@ from models.fulfilment import Fulfilment, FulfilmentLine, Stage, carried_by, ful
 from models.order import Contact, Order, OrderLine, lines_of
 from models.production import FINAL, WorkOrder, WorkState, work_orders_of
 from models.reservation import Purpose, Reservation, ReservationState, release
-from models.review import withdraw
+from models.review_withdrawal import withdraw
 from models.shipment import Shipment, shipment_of
 from models.stock import free_everywhere
 from models.stock_check import withdraw_check

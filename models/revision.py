@@ -33,7 +33,7 @@ from models.parting import leave
 from models.parts import Part, lock_promises, needs, parts_of, rewind, send_by_another
 from models.production import WorkOrder, WorkState
 from models.reservation import Purpose
-from models.review import withdraw
+from models.review_withdrawal import withdraw
 from models.shared_parcel import company_of, lock_shared
 from models.stock_check import withdraw_check
 from models.timeline import EventKind, note

@@ -1,11 +1,11 @@
-"""Step: the customer is asked to complete the order form, once a round, with the link to it."""
+"""Step: the customer is asked to complete the order form, or to look at it again, once a round, with the link to it."""
 
 from __future__ import annotations
 
 from sqlmodel import Session
 
 from models.database import in_transaction, utcnow
-from models.form_desk import fields_in_words, questions_of, round_of
+from models.form_desk import fields_in_words, pets_of, questions_of, round_of
 from models.fulfilment import Claim, Stage, fulfilments_of
 from models.notification import Node
 from models.order import Order
@@ -14,10 +14,10 @@ from tasks.notifying import customer_link, tell_customer
 
 
 async def ask_customer(claim: Claim) -> None:
-    """Ask the customer for what the order's open hold says. Twice: one message a round, whoever comes first.
+    """Ask the customer for what the order's open holds say. Twice: one message a round, whoever comes first.
 
-    Of several parts of an order the first unfinished one asks. What the customer is asked is read when the message is
-    made; a message that cannot be sent goes to a person.
+    An order without a pet has no form: customer service asks. Of several parts of an order the first unfinished one
+    asks. What the customer is asked is read when the message is made; a message that cannot be sent goes to a person.
     """
     round = await in_transaction(lambda session: _round_to_tell(session, claim))
     if round:
@@ -27,10 +27,15 @@ async def ask_customer(claim: Claim) -> None:
 def _round_to_tell(session: Session, claim: Claim) -> int:
     """The round that this part is to tell of; 0 when another part does, or nothing is asked."""
     unfinished = [part.id for part in fulfilments_of(session, claim.order_id) if not Stage(part.stage).final]
-    return round_of(session, claim.order_id) if unfinished[:1] == [claim.fulfilment_id] else 0
+    if unfinished[:1] != [claim.fulfilment_id]:
+        return 0
+    has_form = bool(pets_of(session, session.get_one(Order, claim.order_id), utcnow()))
+    return round_of(session, claim.order_id) if has_form else 0
 
 
 def _words(session: Session, claim: Claim) -> dict[str, str]:
     order = session.get_one(Order, claim.order_id)
     asked = fields_in_words(form_of(session, order), questions_of(session, order, utcnow()))
+    # nothing is missing where a reviewer asks about what was answered
+    asked = asked or "审核人请您核对的内容"
     return {"order_no": claim.order_no, "fields": asked, "link": f"{customer_link(session, claim)}/form"}

@@ -11,10 +11,11 @@ from models.form_desk import INCOMPLETE
 from models.fulfilment import Claim, Stage, WaitingOn
 from models.intake import PlatformStatus
 from models.order import Order, find_order
+from models.review import REVIEWER_ASKS
 from tasks.asking import ask_customer
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
-_ON = {INCOMPLETE: WaitingOn.CUSTOMER, "reviewer_asks": WaitingOn.CUSTOMER}
+_ON = {INCOMPLETE: WaitingOn.CUSTOMER, REVIEWER_ASKS: WaitingOn.CUSTOMER}
 
 
 async def stop_if_held(claim: Claim) -> None:
@@ -26,7 +27,7 @@ async def stop_if_held(claim: Claim) -> None:
         why = "平台冻结了订单,现在不能发货;平台解冻后自动继续"
         raise MustWait(WaitingOn.RETRY, why, utcnow() + PERSON_LOOK_AGAIN)
     if holds:
-        if any(held.code == INCOMPLETE for held in holds):
+        if any(held.code.startswith((INCOMPLETE, REVIEWER_ASKS)) for held in holds):
             await ask_customer(claim)  # told already, unless whoever placed the hold did not come that far
         on = _ON.get(holds[0].code.rstrip("_0123456789"), WaitingOn.PERSON)
         raise MustWait(on, ";".join(h.reason for h in holds), utcnow() + PERSON_LOOK_AGAIN)

@@ -23,7 +23,7 @@ from models.fulfilment import Claim, Stage, advance
 from models.parcel import Parcel
 from models.production import FINAL, WorkOrder, WorkState, take_report
 from models.refund import Refund
-from models.review import CaseState, ReviewCase, Verdict, decide
+from models.review import Verdict, cases_of, decide
 from models.settings import settings
 from models.shadow import ACTOR, BookMixed, is_shadow_book, people_shipped_at
 from models.timeline import EventKind, note
@@ -141,13 +141,14 @@ def complete_on_paper(session: Session, works: list[WorkOrder], now: datetime) -
             )  # fmt: skip
 
 
-def decide_on_paper(session: Session, case: ReviewCase | None, now: datetime) -> None:
-    """In shadow, if the policy has it so: a review whose time is over is approved. By default it stays open."""
-    if case is None or not settings().shadow or settings().policy.shadow_reviews != "approve":
+def decide_on_paper(session: Session, order_id: int, now: datetime) -> None:
+    """In shadow, if the policy has it so: reviews whose time is over are approved. By default they stay open."""
+    if not settings().shadow or settings().policy.shadow_reviews != "approve":
         return
-    if case.state == CaseState.OPEN.value and case.due_at <= now:
-        assert case.id is not None
-        decide(session, case.id, Verdict.APPROVE, "影子模式", "到期没有人决定,假设批准", now)
+    for case in cases_of(session, order_id):
+        if case.is_open and case.due_at <= now:
+            assert case.id is not None
+            decide(session, case.id, Verdict.APPROVE, "影子模式", "到期没有人决定,假设批准", now)
 
 
 def route_on_paper(parcel: Parcel, now: datetime) -> list[RouteEvent]:

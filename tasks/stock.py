@@ -18,14 +18,12 @@ from models.backorder import (
     leave_queue,
     wait_for,
 )
-from models.cancellation import request_cancellation
 from models.compensation import Cause, CompensationState, Limits
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim, ClaimLost, Fulfilment, Stage, WaitingOn, advance, hold_on
 from models.notification import Node
 from models.order import Order
 from models.pool import when_short
-from models.review import Verdict, latest_case
 from models.settings import settings
 from models.stock import StockShort, free_everywhere
 from models.stock_check import open_check
@@ -111,10 +109,6 @@ def _is_short(
 ) -> Backorder | ClaimLost:
     policy = settings().policy
     order = session.get_one(Order, claim.order_id)
-    case = latest_case(session, claim.fulfilment_id)
-    if case is not None and case.verdict == Verdict.REJECT.value:  # decided while its goods were gone
-        request_cancellation(session, order, f"审核未通过:{case.note or '见审核记录'}", case.reviewer, now)
-        return ClaimLost("审核未通过,转入取消流程")
     known = compensation.compensation_of(session, claim.fulfilment_id)
     declined = known is not None and known.state == CompensationState.DECLINED.value
     if when_short(session, sorted(short.missing), policy.when_short) == "compensate" and not declined:

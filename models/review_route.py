@@ -1,0 +1,230 @@
+"""The way of an order through its reviews: whom the matrix asks about it as a whole, and what they have said so far.
+
+An order goes on when every role that was asked has approved it, or given it another recipe. One person of a role
+answers for all parts of an order, as long as what is asked about another part is asked of them already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from models import hold
+from models.change import overtakes_review
+from models.decision_table import TableBroken
+from models.matrix import ROLES, USUAL_MINUTES, Asked
+from models.order import Order
+from models.order_facts import MadeLine, birthday_counts_on, facts_of, facts_of_recipes, made_lines, wanted_lines
+from models.recipe import RecipeBook, assert_free_of_allergens
+from models.review import ReviewCase, Verdict, asks, cases_of, open_case, put_aside
+from models.rule_version import RuleKind
+from models.rules_in_force import matrix_of, number_of, recipes_of
+from models.ruling import keep_ruling
+
+#: Who is asked about what no table answers.
+AT_LAST = "nutritionist"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a part of an order stands: `waits_for` are the cases that are to be decided first, or by a customer's word.
+
+    With none, everybody who was asked has approved: `approved_by` names them.
+    """
+
+    waits_for: tuple[ReviewCase, ...] = ()
+    approved_by: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """What it waits for, in words; the role is named where there are several."""
+        if len(self.waits_for) == 1:
+            return _reasons(self.waits_for[0])
+        return "。".join(f"{ROLES.get(case.role, case.role)}:{_reasons(case)}" for case in self.waits_for)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Who is asked about an order as it is, and what the rules alone say of it.
+
+    `choosers` are the roles that have to choose a recipe, for the lines with the numbers `lacking`.
+    """
+
+    asked: tuple[Asked, ...]
+    by_rules: tuple[Asked, ...]
+    facts: dict[str, Any]
+    made: tuple[MadeLine, ...]
+    lacking: tuple[int, ...] = ()
+    choosers: frozenset[str] = field(default_factory=frozenset)
+
+
+def stand(session: Session, order: Order, fulfilment_id: int, now: datetime) -> Standing:
+    """Where this part of an order stands with its reviewers. Who is not asked yet is asked now.
+
+    The order's fulfilments must be locked. What the rules say is kept when it is first acted upon. Twice: the same
+    cases. Raises `AllergenInside` when a line is made by a recipe that its pet must not have.
+    """
+    assert order.id is not None
+    cases = _those_that_count(session, order.id)
+    changed = {int(number) for case in cases if case.verdict == Verdict.CHANGE_RECIPE.value for number in case.recipes}
+    route = _route_of(session, order, changed, now)
+    known = {case.id for case in cases}
+    own = {case.role: case for case in cases if case.fulfilment_id == fulfilment_id}
+    others = [case for case in cases if case.fulfilment_id != fulfilment_id]
+    last_change = max((case.id or 0 for case in cases if case.verdict == Verdict.CHANGE_RECIPE.value), default=0)
+    waits_for: list[ReviewCase] = []
+    approved: list[ReviewCase] = []
+    for asked in route.asked:
+        case = _answers(session, asked, own.pop(asked.role, None), others, route, last_change)
+        if case is None:
+            case = open_case(
+                session, order.id, fulfilment_id, asked.reasons, asked.sla_minutes, now, asked.role,
+                route.lacking if asked.role in route.choosers else (),
+            )  # fmt: skip
+        (approved if case.approved else waits_for).append(case)
+    for case in own.values():  # asked before, for a reason that is gone: an answer is still due
+        if case.is_open and case.recipes and not route.lacking and not changed:
+            put_aside(session, case)  # but for a recipe that the rules have found meanwhile
+        elif case.is_open or _is_unanswered(session, case):
+            waits_for.append(case)
+        elif case.approved:
+            approved.append(case)
+    opened = any(case.id not in known for case in waits_for)
+    if opened or (not waits_for and not approved):
+        _keep(session, order, route, now)
+    return Standing(tuple(waits_for), tuple(dict.fromkeys(case.reviewer for case in approved)))
+
+
+def _reasons(case: ReviewCase) -> str:
+    return ";".join(map(str, case.reasons))
+
+
+def _those_that_count(session: Session, order_id: int) -> list[ReviewCase]:
+    """The newest case of each part and role, oldest first; what the order has outgrown is put aside."""
+    newest: dict[tuple[int, str], ReviewCase] = {}
+    for case in cases_of(session, order_id):
+        if case.is_open or case.verdict is not None:
+            newest.pop((case.fulfilment_id, case.role), None)
+            newest[case.fulfilment_id, case.role] = case
+    counting = []
+    for case in newest.values():
+        assert case.id is not None
+        if not overtakes_review(session, order_id, case.id):
+            counting.append(case)
+        elif case.is_open:
+            put_aside(session, case)
+    return counting
+
+
+def _answers(
+    session: Session,
+    asked: Asked,
+    own: ReviewCase | None,
+    others: Sequence[ReviewCase],
+    route: _Route,
+    last_change: int,
+) -> ReviewCase | None:
+    """The case by which a role is asked already, or has approved; None when it is to be asked (again)."""
+    must_choose = asked.role in route.choosers
+    if own is not None and own.is_open:
+        return own
+    if own is not None and own.verdict == Verdict.ASK_CUSTOMER.value:
+        return own if _is_unanswered(session, own) else None
+    if own is not None and own.approved and not must_choose:
+        unchanged = (own.id or 0) >= last_change  # nobody has given another recipe since
+        return own if unchanged or set(asked.reasons) <= set(own.reasons) else None
+    for case in reversed(others):
+        covers = case.role == asked.role and set(asked.reasons) <= set(case.reasons)
+        if covers and (case.is_open or (case.approved and not must_choose)):
+            return case
+    return None
+
+
+def _is_unanswered(session: Session, case: ReviewCase) -> bool:
+    """Whether the reviewer has asked the customer, and the answer is still to come."""
+    if case.verdict != Verdict.ASK_CUSTOMER.value:
+        return False
+    return any(held.code == asks(case) for held in hold.open_holds(session, case.order_id))
+
+
+def _route_of(session: Session, order: Order, changed: set[int], now: datetime) -> _Route:
+    """Whom the matrix asks about the order as it is. Raises `AllergenInside`."""
+    assert order.id is not None
+    lines = wanted_lines(session, order.id)
+    made = made_lines(session, order, lines, changed, now)
+    book = recipes_of(session, order) if made else None
+    for line in made:
+        for code in line.made_by:
+            assert book is not None
+            assert_free_of_allergens(line.pet, book[code])
+    lacking = [line for line in made if line.lacks]
+    why = _why(lacking)
+    recipes = [book[code] for line in made for code in (line.made_by or (line.chosen,)) if book is not None and code]
+    facts = facts_of(session, order, lines, [line.pet for line in made], recipes, why)
+    asked, choosers = _asked(session, order, facts)
+    route = _Route(
+        asked, asked, facts, tuple(made), tuple(line.line.line_no for line in lacking), frozenset(choosers)
+    )  # fmt: skip
+    return _as_the_rules_have_it(session, order, route, book) if book is not None and changed else route
+
+
+def _as_the_rules_have_it(session: Session, order: Order, route: _Route, book: RecipeBook) -> _Route:
+    """The route with what it would be had no reviewer given another recipe."""
+    chosen = [book[line.chosen] for line in route.made if line.chosen]
+    facts = {**route.facts, **facts_of_recipes(chosen, _why([line for line in route.made if not line.chosen]))}
+    return replace(route, facts=facts, by_rules=_asked(session, order, facts)[0])
+
+
+def _why(lacking: Sequence[MadeLine]) -> str:
+    if len(lacking) == 1:
+        return lacking[0].why
+    return ";".join(f"第 {line.line.line_no} 行 {line.why}" for line in lacking)
+
+
+def _asked(session: Session, order: Order, facts: dict[str, Any]) -> tuple[tuple[Asked, ...], set[str]]:
+    """Whom the matrix asks, and which of them has to choose a recipe: a nutritionist, where no row says so."""
+    route = _ask_matrix(session, order, facts)
+    if not facts["no_recipe"]:
+        return route, set()
+    otherwise = _ask_matrix(session, order, {**facts, "no_recipe": False, "why_no_recipe": ""})
+    rows = {row for asked in otherwise for row in asked.rows}
+    choosers = {asked.role for asked in route if set(asked.rows) - rows}
+    if choosers:
+        return route, choosers
+    why = facts["why_no_recipe"]
+    known = next((asked for asked in route if asked.role == AT_LAST), None)
+    if known is None:
+        return (*route, Asked(AT_LAST, (why,), USUAL_MINUTES)), {AT_LAST}
+    more = replace(known, reasons=(*known.reasons, why), sla_minutes=min(known.sla_minutes, USUAL_MINUTES))
+    return tuple(more if asked is known else asked for asked in route), {AT_LAST}
+
+
+def _ask_matrix(session: Session, order: Order, facts: dict[str, Any]) -> tuple[Asked, ...]:
+    """A table that cannot be evaluated lets nothing pass: a person looks at it."""
+    try:
+        return matrix_of(session, order).route(facts)
+    except TableBroken as broken:
+        return (Asked(AT_LAST, (f"审批矩阵无法判断这个订单:{broken}",), USUAL_MINUTES),)
+
+
+def _keep(session: Session, order: Order, route: _Route, now: datetime) -> None:
+    """Keep what the rules alone say: what a reviewer has changed stands in the case."""
+    assert order.id is not None
+    today = birthday_counts_on(order)
+    pets = [
+        {
+            "line_no": made.line.line_no,
+            "sku": made.line.sku,
+            "grams": made.grams,
+            "facts": made.pet.facts(today),
+            "allergens": sorted(made.pet.allergens),
+            "recipe": made.chosen,
+        }
+        for made in route.made
+    ]
+    versions = {kind.value: number_of(session, order, kind) for kind in RuleKind}
+    keep_ruling(session, order.id, versions, route.facts, pets, route.by_rules, now)
