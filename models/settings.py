@@ -190,7 +190,6 @@ REVIEW_ESCALATES_TO = {
 class PolicySettings(BaseModel):
     """The seller's thresholds."""
 
-    review_sla_minutes: int = 22
     review_remind_percent: int = Field(70, ge=1, le=100)  # of its time, after which a review is reminded of
     review_escalates_to: dict[str, str] = Field(default_factory=lambda: dict(REVIEW_ESCALATES_TO))  # role → next role
     backorder_look_again_minutes: int = 60

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session, select
 
 from integrations.sandbox.shelves import shown, stock_shelves
@@ -155,15 +156,19 @@ async def test_a_review_stays_open_unless_the_policy_assumes_approval(
 ) -> None:
     await deploy_reviews()
     order = await placed(paper, Kind.COSTLY)
-    with with_policy(review_sla_minutes=0):
+    await carry(order)
+    transact(_its_time_is_over)
+    await carry(order)
+    assert fulfilment_of(order).waiting_on == "review"
+    with with_policy(shadow_reviews="approve"):
         await carry(order)
-        await carry(order)
-        assert fulfilment_of(order).waiting_on == "review"
-        with with_policy(shadow_reviews="approve"):
-            await carry(order)
     assert fulfilment_of(order).stage == Stage.SHIPPED
     case = transact(lambda session: latest_case(session, fulfilment_of(order).id or 0))
     assert case is not None and (case.state, case.reviewer) == (CaseState.DECIDED, "影子模式")
+
+
+def _its_time_is_over(session: Session) -> None:
+    session.connection().execute(text("UPDATE review_case SET due_at = opened_at"))
 
 
 async def test_stock_is_looked_at_and_what_would_be_shown_is_kept_once(paper: House) -> None:
