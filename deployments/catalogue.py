@@ -240,12 +240,39 @@ DEPLOYMENTS: list[Deployment] = [
         tags=("review",),
     ),
     Deployment(
-        name="every-5-minutes",
+        name="every-minute",
         entrypoint="flows/tend_reviews.py:tend_reviews",
         pool="routine",
-        schedule=Cron("*/5 * * * *"),
-        description="**核对审核**：每个未决的审核恰有一个暂停的运行；缺的补上，在别处决定了的关掉。",
+        schedule=Cron("* * * * *"),
+        description=(
+            "**照看审核**：每个未决的审核恰有一个暂停的运行；缺的补上，在别处决定了的关掉。\n\n"
+            "新的审核用企业微信通知它的角色，一条消息包括很多单；到时限的七成时提醒一次，超时后请下一个角色，"
+            "各一次（设置 `review_remind_percent`、`review_escalates_to`）。"
+        ),
         tags=("review",),
+    ),
+    Deployment(
+        name="many",
+        entrypoint="flows/approve_reviews.py:approve_reviews",
+        pool="desk",
+        limit=None,
+        description=(
+            "**批量批准审核**：填审核人，再列出订单号或审核编号；或者选角色、理由、金额上限，指未决的全部。\n\n"
+            "先只列清单，写在 Artifacts 页的 `approve-reviews`，什么也不改；看过以后去掉 `dry_run` 再运行一次。"
+            "已决定的、不能批准的会逐个说明。"
+        ),
+        tags=("review", "by-hand"),
+    ),
+    Deployment(
+        name="daily",
+        entrypoint="flows/report_reviews.py:report_reviews",
+        pool="routine",
+        schedule=Cron("10 8 * * *"),
+        description=(
+            "**审核情况**，每天 8 点 10 分；等不及就点 Run。\n\n"
+            "自动放行的比例、从送审到决定的时间（中位、P95）、按天、理由、角色和审核人，写在 Artifacts 页的 `reviews`。"
+        ),
+        tags=("review", "board"),
     ),
     *(
         Deployment(

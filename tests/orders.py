@@ -32,6 +32,7 @@ class Kind(StrEnum):
 
     STOCKED = "stocked"  # everything is on the shelf, nobody looks at it
     MADE = "made"  # a line is made to order from a usual recipe, nobody looks at it
+    MADE_COSTLY = "made_costly"  # the same, above the sum from which a nutritionist decides
     COSTLY = "costly"  # all on the shelf, above the sum from which a nutritionist decides
 
 
@@ -81,7 +82,9 @@ def _kind(order: HistoricOrder) -> Kind | None:
     costly = order.total_fen > REVIEW_OVER_FEN
     if all(line.pet is None for line in order.lines):
         return Kind.COSTLY if costly else Kind.STOCKED
-    return None if costly or _needs_a_look(order) else Kind.MADE
+    if _needs_a_look(order):
+        return None
+    return Kind.MADE_COSTLY if costly else Kind.MADE
 
 
 def _needs_a_look(order: HistoricOrder) -> bool:

@@ -22,10 +22,11 @@ STAGES = {
     "refunded": "已全额退款。",
 }
 ACTIONS = {
-    "decide": "决定审核",
+    "decide": "决定请自己角色做的审核",
     "cancel": "取消订单",
     "arrange": "拆分订单、合并回,合并发货、取消合并",
     "release": "解除暂停",
+    "fill_form": "代客户填写宠物档案",
     "wake": "现在再看一次",
     "stock": "登记到货、调整、调拨和盘点库存",
     "check_stock": "答复库存核对",

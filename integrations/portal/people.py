@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from integrations.portal.bodies import read_form
 from integrations.portal.rendering import html
 from models.database import in_transaction, utcnow
+from models.matrix import ROLES
 from models.staff import SIGNED_IN, who
 
 COOKIE = "orderloom_staff"
@@ -28,10 +29,11 @@ LONGEST_SENTENCE = 300
 
 #: Who may do what. Reading is for everybody who is signed in.
 MAY = {
-    "decide": frozenset({"nutritionist", "admin"}),
+    "decide": frozenset({*ROLES, "admin"}),  # each the reviews of their own role
     "cancel": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "arrange": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
     "release": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "admin"}),
+    "fill_form": frozenset({"customer_service", "customer_service_lead", "nutritionist", "admin"}),
     "wake": frozenset({"customer_service", "customer_service_lead", "warehouse_supervisor", "nutritionist", "admin"}),
     "stock": frozenset({"warehouse_supervisor", "admin"}),
     "check_stock": frozenset({"warehouse_supervisor", "customer_service_lead", "admin"}),
@@ -47,6 +49,7 @@ ROLE_WORDS = {
     "customer_service_lead": "客服主管",
     "warehouse_supervisor": "仓库主管",
     "nutritionist": "营养师",
+    "production_manager": "生产主管",
     "marketing_manager": "市场经理",
     "finance": "财务",
     "admin": "管理员",

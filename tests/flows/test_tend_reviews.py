@@ -32,7 +32,7 @@ async def test_a_case_that_could_not_be_shown_is_shown_later(
     assert review_runs(prefect_server, order) == []
     # when it does, and the reconciler runs, and runs again
     await deploy_reviews()
-    assert await _tended() == "补 1 关 0"
+    assert (await _tended()).startswith("补 1")
     assert await _tended() == "一致"
     # then there is one run
     (run,) = review_runs(prefect_server, order)
@@ -50,7 +50,7 @@ async def test_a_case_decided_elsewhere_closes_its_run_however_old_it_is(
     # when somebody decides it on the staff page
     await in_transaction(lambda session: decide(session, case.id or 0, Verdict.APPROVE, "王敏", "", utcnow()))
     # then its run is closed, and the order goes on
-    assert await _tended() == "补 0 关 1"
+    assert await _tended() == "关 1"
     assert await _tended() == "一致"
     assert [run["state_name"] for run in review_runs(prefect_server, order)] == ["Cancelled"]
     assert (await carry(order)).name == "已发货"
@@ -67,7 +67,7 @@ async def test_a_run_that_was_ended_or_deleted_in_the_ui_is_shown_again(
         await client.set_flow_run_state(first["id"], Cancelled(), force=True)
         await client.delete_flow_run(second["id"])
     # when the reconciler runs
-    assert await _tended() == "补 2 关 0"
+    assert (await _tended()).startswith("补 2")
     # then both are there to be decided
     for order in (cancelled, deleted):
         suspended = [run for run in review_runs(prefect_server, order) if run["state_name"] == "Suspended"]
