@@ -122,18 +122,14 @@ def find_version(session: Session, kind: RuleKind, number: int) -> RuleVersion:
     wanted = select(RuleVersion).where(RuleVersion.kind == kind.value, RuleVersion.number == number)
     version = session.exec(wanted, execution_options={"populate_existing": True}).first()
     if version is None:
-        raise RulesRefused(
-            f"{KIND_WORDS[kind][0]}没有第 {number} 版:用 orderloom rules list 看有哪些。没有任何改变。"
-        )
+        raise RulesRefused(f"{KIND_WORDS[kind][0]}没有第 {number} 版:用 orderloom rules list 看有哪些。没有任何改变。")
     return version
 
 
 def versions(session: Session, kind: RuleKind) -> list[RuleVersion]:
     """All versions of this kind, the newest first."""
     return list(
-        session.exec(
-            select(RuleVersion).where(RuleVersion.kind == kind.value).order_by(col(RuleVersion.number).desc())
-        )
+        session.exec(select(RuleVersion).where(RuleVersion.kind == kind.value).order_by(col(RuleVersion.number).desc()))
     )
 
 
@@ -181,9 +177,7 @@ def storable(body: Mapping[str, Any]) -> dict[str, Any]:
         said = json.dumps(body, ensure_ascii=False, allow_nan=False)
         said.encode()
     except (TypeError, ValueError, RecursionError):
-        raise RulesRefused(
-            "规则里有不能保存的内容(不是 JSON、嵌套太深或乱码):请检查后再试。没有任何改变。"
-        ) from None
+        raise RulesRefused("规则里有不能保存的内容(不是 JSON、嵌套太深或乱码):请检查后再试。没有任何改变。") from None
     if len(said) > LONGEST:
         raise RulesRefused(f"规则超过 {LONGEST // 1_000_000} 百万字:请删去不用的内容。没有任何改变。")
     if "\\u0000" in said:
