@@ -17,7 +17,6 @@ from sqlmodel import Session, col, select
 
 from models import change, hold
 from models.change import ChangeKind
-from models.compensation import CompensationState, compensations_of
 from models.customer_link import token_for
 from models.form_words import joined
 from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
@@ -34,7 +33,21 @@ ASKING = (INCOMPLETE, "no_recipe", "reviewer_asks")
 #: Who fills in a form behind a customer's link.
 CUSTOMER = "customer"
 HANDLE = "客户点短信里的链接补全,或在订单页代填;补全后订单自动继续"
-ASK_SHOP = "如需修改,请在下单的平台联系店铺客服。"
+#: Why answers are not taken any more: to the customer, to staff, to the customer in English.
+_SHOP, _SHOP_EN = "如需修改,请在下单的平台联系店铺客服。", " To change it, please ask the shop where you bought."
+_CLOSED = {
+    "cancelled": ("订单已经取消,不用再填。",) * 2 + ("The order is cancelled: there is nothing to fill in.",),
+    "line": ("这件商品已经取消,不用再填。",) * 2 + ("This item is cancelled: there is nothing to fill in.",),
+    "over": ("订单已在退款或结束,不用再填。",) * 2 + ("The order is over: there is nothing to fill in.",),
+    "sent": (f"商品已经发出,不能再改。{_SHOP}", "商品已经发出,不能再改。", f"It is on its way already.{_SHOP_EN}"),
+    "made": (
+        f"商品已经排产,不能再改。{_SHOP}",
+        "商品已经排产,不能再改;要改就取消后重新下单。",
+        f"It is being made already.{_SHOP_EN}",
+    ),
+    "matched": (f"已按之前的答案选好配方,不能在这里改。{_SHOP}", "", f"The recipe has been chosen already.{_SHOP_EN}"),
+}
+_NOTHING = ("没有任何改变。", " Nothing was changed.")
 
 
 class FormRefused(Exception):
@@ -112,32 +125,39 @@ def _say_on_hold(session: Session, order_id: int, reason: str) -> bool:
 def round_of(session: Session, order_id: int) -> int:
     """How many times this order's customer was asked so far: each hold is a round, and is told once."""
     counted = session.connection().execute(
-        text("SELECT count(*) FROM hold WHERE order_id = :order AND code = :code"),
-        {"order": order_id, "code": INCOMPLETE},
+        text("SELECT count(*) FROM hold WHERE order_id = :order AND (code = :code OR starts_with(code, :reviewers))"),
+        {"order": order_id, "code": INCOMPLETE, "reviewers": "reviewer_asks"},
     )
     return int(counted.scalar_one())
 
 
-def why_not(session: Session, order: Order, line: OrderLine, actor: str) -> str:
-    """Why answers about this line are not taken any more; "" when they are. The order must be locked.
+def why_not(session: Session, order: Order, line: OrderLine, actor: str, language: str = "zh") -> str:
+    """Why answers about this line are not taken any more; "" when they are.
 
     A customer may answer until a recipe is chosen by the answers, and again when asked; staff until the factory or
     the carrier know of it.
     """
+    code = _closed(session, order, line, by_customer=actor == CUSTOMER)
+    if not code:
+        return ""
+    return _CLOSED[code][(0 if language == "zh" else 2) if actor == CUSTOMER else 1]
+
+
+def _closed(session: Session, order: Order, line: OrderLine, *, by_customer: bool) -> str:
     assert order.id is not None
     if order.cancel_requested_at is not None:
-        return "订单已经取消,不用再填。"
+        return "cancelled"
     if line.cancelled_quantity >= line.quantity:
-        return "这件商品已经取消,不用再填。"
+        return "line"
     parts = [part for part in parts_of(session, order) if part.quantity_of(line.id or 0)]
-    if not parts or any(c.state == CompensationState.DUE.value for c in compensations_of(session, order.id)):
-        return "订单正在退款或已经结束,不用再填。"
+    if not parts or any(part.ending for part in parts):
+        return "over"
     if any(part.left for part in parts):
-        return f"商品已经发出,不能再改。{ASK_SHOP if actor == CUSTOMER else ''}"
-    if any(not part.inside for part in parts):
-        return f"商品已经排产,不能再改。{ASK_SHOP if actor == CUSTOMER else '要改就取消后重新下单。'}"
-    if actor == CUSTOMER and _is_matched(parts, line) and not _is_asked(session, order.id):
-        return f"已按之前的答案选好配方,不能在这里改。{ASK_SHOP}"
+        return "sent"
+    if any(part.outside for part in parts):
+        return "made"
+    if by_customer and _is_matched(parts, line) and not _is_asked(session, order.id):
+        return "matched"
     return ""
 
 
@@ -156,7 +176,7 @@ def save_answers(
     """Keep what was answered about a line's pet, if with it nothing is missing or contradictory any more.
 
     Returns what is known of the pet with these answers; unless that is `complete`, nothing was changed. A blank answer
-    ("" for texts, choices, numbers) takes back what was said before. `actor`: `CUSTOMER`, or a person's name. With the
+    (None, or "" but for lists) takes back what was said before. `actor`: `CUSTOMER`, or a person's name. With the
     last line answered the hold is lifted and the order goes on. Twice: the same answers change nothing. Raises
     `FormRefused`.
     """
@@ -167,8 +187,8 @@ def save_answers(
     line = session.exec(statement.execution_options(populate_existing=True)).first()
     if line is None or not line.made_to_order:
         raise FormRefused("没有这件定制商品,请刷新页面再试。没有任何改变。")
-    if sentence := why_not(session, order, line, actor):
-        raise FormRefused(f"{sentence}没有任何改变。")
+    if sentence := why_not(session, order, line, actor, language):
+        raise FormRefused(sentence + _NOTHING[language != "zh"])
     form = form_of(session, order)
     given = {field.name: answers[field.name] for field in form.fields if field.name in answers}
     result = form.check({**line.pet, **given}, now, language)

@@ -145,7 +145,7 @@ class OrderForm:
 
     def said_of(self, asked: Field, answers: Mapping[str, Any]) -> Any:
         """What was answered to a question: by its own name, else by one that channels call it; None for nothing."""
-        if answers.get(asked.name) is not None:
+        if asked.name in answers:
             return answers[asked.name]
         wanted = {plainly(alias) for alias in asked.aliases}
         for name, said in answers.items():

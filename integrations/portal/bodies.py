@@ -33,9 +33,9 @@ async def read_body(request: Request, limit: int, seconds: float = READING_SECON
     return b"".join(chunks)
 
 
-async def read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request, limit: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a URL-encoded form; of a repeated field the last. Raises `HTTPException` (400, 408, 413)."""
-    body = await read_body(request, FORM_BYTES)
+    body = await read_body(request, limit)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FORM_FIELDS))
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import quote
 
 from sqlmodel import Session
@@ -15,11 +16,15 @@ from integrations.portal.people import Visit, page
 from integrations.portal.review_pages import VERDICTS, run_link
 from models import explain_words
 from models.compensation import CAUSE_WORDS
+from models.customer_link import known_token
 from models.explain import explain
 from models.fulfilment import Stage
-from models.order import OrderUnknown, find_order
+from models.order import Order, OrderUnknown, find_order
 from models.order_page import order_page
 from models.refund import STEP_WORDS
+from models.review_duty import role_word
+from models.rules_in_force import form_of
+from models.settings import settings
 
 #: The line of an explanation after which it speaks of the present; what was before is in the timeline.
 NOW = "现在:"
@@ -55,14 +60,24 @@ def order(visit: Visit, session: Session) -> Response:
         "base": path_of(shown.order_no),
         "run_link": run_link,
         "verdicts": VERDICTS,
+        "role_word": role_word,
         "money": money_of(session, known),
         "parts": parts_of(session, known, shown.events),
+        "form_title": form_of(session, known).title() if any(line.made_to_order for line in shown.lines) else "",
+        "customer_form": _customer_form(session, known, visit.now),
         "causes": CAUSE_WORDS,
         "steps": STEP_WORDS,
         "code_shown": code_shown,
         "coupon_words": coupon_words,
     }
     return visit.render(session, "order.html", values)
+
+
+def _customer_form(session: Session, order: Order, now: datetime) -> str:
+    """Where the customer fills in the form; "" while there is no link."""
+    assert order.id is not None
+    token = known_token(session, order.id, now)
+    return f"{settings().portal_url()}/o/{token}/form" if token else ""
 
 
 def path_of(order_no: str) -> str:

@@ -24,10 +24,12 @@ from models.compensation import CompensationState, compensations_of
 from models.coupon import CouponState, coupons_of
 from models.customer_link import order_behind
 from models.database import utcnow
+from models.form_desk import CUSTOMER, Question, fields_in_words, questions_of, why_not
 from models.fulfilment import Fulfilment, Stage, fulfilments_of
 from models.order import Order, lines_of, lock_order
 from models.parcel import Parcel
 from models.refund import RefundStep, refunds_of
+from models.rules_in_force import form_of
 
 ACTOR, REASON = "customer", "客户在订单页取消"
 ENDED = (Stage.CANCELLED.value, Stage.REFUNDED.value)
@@ -119,10 +121,13 @@ def _values(session: Session, order: Order, token: str) -> Mapping[str, Any]:
     waits = [backorder_of(session, part.id) for part in parts if part.id is not None]
     refunds = [refund for refund in refunds_of(session, order.id) if refund.state in REFUND_WORDS]
     coupons = [coupon for coupon in coupons_of(session, order.id) if coupon.state == CouponState.ISSUED.value]
+    asked = _asked(session, order)
     parcels = session.exec(select(Parcel).where(Parcel.order_id == order.id, Parcel.link_until > utcnow()))
     return {
         "order": order,
         "standing": stands(session, order),
+        "form_title": form_of(session, order).title() if asked else "",
+        "asked": fields_in_words(form_of(session, order), asked) if asked else "",
         "goods": [(line.title or line.sku, line.quantity) for line in lines_of(session, order.id)],
         "expected_on": max((wait.expected_on for wait in waits if wait), default=None),
         "refunds": [(refund.amount_fen, REFUND_WORDS[refund.state]) for refund in refunds],
@@ -132,6 +137,12 @@ def _values(session: Session, order: Order, token: str) -> Mapping[str, Any]:
         "paid_fen": order.paid_fen - order.refunded_fen if order.payment_verified_at else 0,
         "notice": "",
     }
+
+
+def _asked(session: Session, order: Order) -> list[Question]:
+    """What the customer is still asked about the order's pets, and may answer behind the link."""
+    asked = questions_of(session, order, utcnow())
+    return [question for question in asked if not why_not(session, order, question.line, CUSTOMER)]
 
 
 def stands(session: Session, order: Order) -> Standing:

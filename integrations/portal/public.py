@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from integrations import http
 from integrations.portal import channel_webhooks
+from integrations.portal.form_page import FormPage
 from integrations.portal.guard import Guard
 from integrations.portal.links import Links
 from integrations.portal.order_link import OrderLink
@@ -43,7 +44,7 @@ def make_public() -> ASGIApp:
     """The application for customers and platforms."""
     client = http.client()
     payments, links = PaymentWebhooks(client), Links()
-    orders = OrderLink(links)
+    orders, forms = OrderLink(links), FormPage(links)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -63,6 +64,8 @@ def make_public() -> ASGIApp:
             Route("/o/{token}", orders.show),
             Route("/o/{token}/cancel", orders.ask, methods=["GET"]),
             Route("/o/{token}/cancel", orders.cancel, methods=["POST"]),
+            Route("/o/{token}/form", forms.show, methods=["GET"]),
+            Route("/o/{token}/form", forms.save, methods=["POST"]),
             Route("/healthz", health),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
