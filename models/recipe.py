@@ -27,7 +27,6 @@ STARTER = Path(__file__).parent / "starter" / "recipes.json"
 #: What a pet profile must say before a recipe can be chosen (in the order a person is asked).
 REQUIRED = ("species", "weight_kg", "staple_preference", "allergens")
 
-
 #: How customers say that there is no allergy.
 NO_ALLERGY = frozenset(("none", "无", "no", "没有", "无过敏", "不过敏", "暂无", "n/a"))
 
@@ -85,9 +84,8 @@ class AllergenInside(Exception):
     def __init__(self, recipe: Recipe, allergens: Sequence[str], what_to_do: str) -> None:
         self.recipe = recipe.code
         self.allergens = tuple(sorted(allergens))
-        super().__init__(
-            f"配方 {recipe.code}({recipe.title})含{_in_words(self.allergens)},这只宠物对它过敏:{what_to_do}"
-        )
+        inside = _in_words(self.allergens)
+        super().__init__(f"配方 {recipe.code}({recipe.title})含{inside},这只宠物对它过敏:{what_to_do}")
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,8 @@ def pet_of(values: Mapping[str, Any]) -> Pet:
     missing = [name for name in ("species", "allergens") if values.get(name) in (None, "")]
     if missing:
         raise ProfileIncomplete(missing)
-    allergens = [str(name).strip().lower() for name in values["allergens"]]
+    said = values["allergens"]
+    allergens = [str(name).strip().lower() for name in ([said] if isinstance(said, str) else said)]
     weight, born = values.get("weight_kg"), values.get("birth_date")
     return Pet(
         species=values["species"],
