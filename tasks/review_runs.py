@@ -186,7 +186,9 @@ async def _read(
 
 
 _OVER = text("SELECT run_id FROM review_case WHERE state <> 'open' AND run_id = ANY(:waiting)")
-_ELSEWHERE = text("SELECT run_id FROM review_case WHERE state = 'open' AND run_id <> ALL(:waiting)")
+_ELSEWHERE = text(
+    "SELECT run_id FROM review_case WHERE state = 'open' AND run_id IS NOT NULL AND run_id <> ALL(:waiting)"
+)
 
 
 def _compared(session: Session, waiting: set[UUID]) -> tuple[list[UUID], list[UUID]]:
