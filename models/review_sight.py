@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from models.allocation import made_of
+from models.feeding import FeedingPlan, feeding_plan
 from models.order import Contact, Order, OrderLine
 from models.order_form import OrderForm
 from models.privacy import without_numbers
@@ -32,6 +33,7 @@ from models.review import ReviewCase
 from models.rule_version import RuleKind
 from models.rules_in_force import form_of, number_of, recipes_of
 from models.ruling import Ruling
+from models.wording import TZ
 
 #: Earlier orders that are shown.
 EARLIER = 5
@@ -68,6 +70,7 @@ class SeenLine:
     missing: tuple[str, ...] = ()
     recipe: Recipe | None = None
     ingredients: tuple[tuple[str, int], ...] = ()
+    feeding: FeedingPlan | None = None
     allowed: tuple[Recipe, ...] = ()
 
 
@@ -166,19 +169,23 @@ def _line(
     if not line.made_to_order:
         return SeenLine(**plain, pet={})
     result = form.check(line.pet, now)
+    product = products(session, [line.sku]).get(line.sku)
+    weight_g = product.weight_g if product is not None else 0
+    today = now.astimezone(TZ).date()
     return SeenLine(
         **plain,
         pet={title: without_numbers(said) for title, said in form.told(line.pet, now=now).items()},
         missing=tuple(form.names_of(result.asked)),
         recipe=recipe,
-        ingredients=_ingredients(session, line.sku, recipe, quantity) if recipe else (),
+        ingredients=_ingredients(session, recipe, weight_g, quantity) if recipe else (),
+        feeding=feeding_plan(result.values, recipe, weight_g, quantity, today=today) if recipe else None,
         allowed=allowed_recipes(book, result.values),
     )
 
 
-def _ingredients(session: Session, sku: str, recipe: Recipe, quantity: int) -> tuple[tuple[str, int], ...]:
-    known = products(session, [sku, *recipe.grams_per_kg])
-    grams = ingredients(recipe, known[sku].weight_g, quantity)
+def _ingredients(session: Session, recipe: Recipe, weight_g: int, quantity: int) -> tuple[tuple[str, int], ...]:
+    known = products(session, list(recipe.grams_per_kg))
+    grams = ingredients(recipe, weight_g, quantity)
     return tuple((known[code].title if code in known else code, weight) for code, weight in grams.items())
 
 

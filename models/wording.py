@@ -108,6 +108,18 @@ PROFILE_WORDS = {
     "health_notes": ("健康备注", "health notes"),
 }
 
+#: What a recipe says of its nutrients, in percent as fed.
+NUTRIENT_WORDS = {
+    "protein": ("粗蛋白", "protein"),
+    "fat": ("粗脂肪", "fat"),
+    "fibre": ("粗纤维", "fibre"),
+    "moisture": ("水分", "moisture"),
+    "ash": ("粗灰分", "ash"),
+    "calcium": ("钙", "calcium"),
+    "phosphorus": ("磷", "phosphorus"),
+    "taurine": ("牛磺酸", "taurine"),
+}
+
 #: Answers of a pet profile that channels carry as codes.
 ANSWER_WORDS = {
     "dog": ("狗", "dog"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from models.feeding import ASSUMED_WORDS, FeedingPlan
 from models.recipe import Recipe
 from models.review import VERDICT_WORDS, CaseState, ReviewCase, Verdict
 from models.review_duty import role_word
 from models.review_sight import Earlier, SeenLine, Sight
-from models.wording import CHANNEL_WORDS, STAGE_WORDS, local, say, yuan
+from models.wording import CHANNEL_WORDS, NUTRIENT_WORDS, STAGE_WORDS, local, say, yuan
 from tasks.plain_text import plain
 from tasks.review_form import Choice
 
@@ -99,7 +100,23 @@ def _recipe(line: SeenLine, recipe: Recipe) -> list[str]:
     return [
         f"配方 **{plain(recipe.title)}**({plain(recipe.code, 60)}){special}",
         _table(("原料", "每公斤", "这一行"), rows, numbers=2),
+        _nutrients(recipe),
+        _feeding(line.feeding),
     ]
+
+
+def _nutrients(recipe: Recipe) -> str:
+    energy = [f"能量 {recipe.kcal_per_kg:,} 千卡/公斤"] if recipe.kcal_per_kg else []
+    told = [f"{plain(say(NUTRIENT_WORDS, name), 40)} {percent:g} %" for name, percent in recipe.nutrients.items()]
+    return f"营养:{'、'.join([*energy, *told])}。" if energy or told else ""
+
+
+def _feeding(plan: FeedingPlan | None) -> str:
+    if plan is None:
+        return "喂食量算不出来:缺体重,或配方没有写能量。"
+    assumed = f"({';'.join(ASSUMED_WORDS[name][0] for name in plan.assumed)})" if plan.assumed else ""
+    lasts = f"每包吃 {plan.days_per_pack} 天,共 {plan.days} 天"
+    return f"喂食:每天 {plan.kcal_per_day:,} 千卡,即 {plan.grams_per_day:,} g;{lasts}{assumed}。"
 
 
 def _earlier(earlier: Sequence[Earlier]) -> list[str]:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from integrations.portal.people import ROLE_WORDS, Visit, page
+from models.feeding import ASSUMED_WORDS
 from models.review import VERDICT_WORDS, CaseState, ReviewCase, Verdict
 from models.review import decide as enter_verdict
 from models.review_duty import may_decide, role_word
@@ -57,6 +58,7 @@ def reviews(visit: Visit, session: Session) -> Response:
         "by_role": by_role,
         "asked": asked if asked in by_role else "",
         "role_word": role_word,
+        "assumed": ASSUMED_WORDS,
     }
     return visit.render(session, "reviews.html", values)
 
