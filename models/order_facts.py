@@ -15,7 +15,7 @@ from models.order import Contact, Order, OrderLine, lines_of
 from models.order_form import OrderForm
 from models.privacy import without_numbers
 from models.recipe import NoRecipe, Pet, Recipe, RecipeBook, choose, pet_of
-from models.rules_in_force import form_of, recipes_of
+from models.rules_in_force import form_of
 from models.wording import TZ
 
 #: Whether this buyer, or this receiver, has ordered before (a cancelled order is one too).
@@ -68,20 +68,16 @@ def wanted_lines(session: Session, order_id: int) -> list[OrderLine]:
 
 
 def made_lines(
-    session: Session, order: Order, lines: Sequence[OrderLine], changed: set[int], now: datetime
+    session: Session, order: Order, lines: Sequence[OrderLine], book: RecipeBook, changed: set[int], now: datetime
 ) -> list[MadeLine]:
-    """Those of these lines that are made to order and whose pet is known; the others wait for their customer.
+    """Those of these made-to-order lines whose pet is known; the others wait for their customer.
 
     `changed`: numbers of the lines whose recipe a reviewer has changed, so that it is not what the rules choose.
     """
-    assert order.id is not None
-    to_make = [line for line in lines if line.made_to_order]
-    if not to_make:
-        return []
-    form, book = form_of(session, order), recipes_of(session, order)
+    form = form_of(session, order)
     rows = {row.id: row for row in session.connection().execute(_MADE_BY, {"order": order.id})}
     found = []
-    for line in to_make:
+    for line in lines:
         pet = pet_in(form, line, now)
         row = rows.get(line.id)
         if pet is None or row is None:

@@ -57,7 +57,7 @@ class _Route:
     asked: tuple[Asked, ...]
     by_rules: tuple[Asked, ...]
     facts: dict[str, Any]
-    made: tuple[MadeLine, ...]
+    made: tuple[MadeLine, ...] = ()
     lacking: tuple[int, ...] = ()
     choosers: frozenset[str] = field(default_factory=frozenset)
 
@@ -70,12 +70,13 @@ def stand(session: Session, order: Order, fulfilment_id: int, now: datetime) -> 
     """
     assert order.id is not None
     cases = _those_that_count(session, order.id)
-    changed = {int(number) for case in cases if case.verdict == Verdict.CHANGE_RECIPE.value for number in case.recipes}
+    changes = [case for case in cases if case.verdict == Verdict.CHANGE_RECIPE.value]
+    changed = {int(number) for case in changes for number in case.recipes}
     route = _route_of(session, order, changed, now)
     known = {case.id for case in cases}
     own = {case.role: case for case in cases if case.fulfilment_id == fulfilment_id}
     others = [case for case in cases if case.fulfilment_id != fulfilment_id]
-    last_change = max((case.id or 0 for case in cases if case.verdict == Verdict.CHANGE_RECIPE.value), default=0)
+    last_change = max(changes, key=_decided_at, default=None)
     waits_for: list[ReviewCase] = []
     approved: list[ReviewCase] = []
     for asked in route.asked:
@@ -126,7 +127,7 @@ def _answers(
     own: ReviewCase | None,
     others: Sequence[ReviewCase],
     route: _Route,
-    last_change: int,
+    last_change: ReviewCase | None,
 ) -> ReviewCase | None:
     """The case by which a role is asked already, or has approved; None when it is to be asked (again)."""
     must_choose = asked.role in route.choosers
@@ -135,13 +136,19 @@ def _answers(
     if own is not None and own.verdict == Verdict.ASK_CUSTOMER.value:
         return own if _is_unanswered(session, own) else None
     if own is not None and own.approved and not must_choose:
-        unchanged = (own.id or 0) >= last_change  # nobody has given another recipe since
+        # nobody has given another recipe since
+        unchanged = last_change is None or own is last_change or _decided_at(own) > _decided_at(last_change)
         return own if unchanged or set(asked.reasons) <= set(own.reasons) else None
     for case in reversed(others):
         covers = case.role == asked.role and set(asked.reasons) <= set(case.reasons)
         if covers and (case.is_open or (case.approved and not must_choose)):
             return case
     return None
+
+
+def _decided_at(case: ReviewCase) -> datetime:
+    assert case.decided_at is not None
+    return case.decided_at
 
 
 def _is_unanswered(session: Session, case: ReviewCase) -> bool:
@@ -155,25 +162,26 @@ def _route_of(session: Session, order: Order, changed: set[int], now: datetime) 
     """Whom the matrix asks about the order as it is. Raises `AllergenInside`."""
     assert order.id is not None
     lines = wanted_lines(session, order.id)
-    made = made_lines(session, order, lines, changed, now)
-    book = recipes_of(session, order) if made else None
+    to_make = [line for line in lines if line.made_to_order]
+    if not to_make:
+        facts = facts_of(session, order, lines, (), ())
+        asked, _ = _asked(session, order, facts)
+        return _Route(asked, asked, facts)
+    book = recipes_of(session, order)
+    made = made_lines(session, order, to_make, book, changed, now)
     for line in made:
         for code in line.made_by:
-            assert book is not None
             assert_free_of_allergens(line.pet, book[code])
     lacking = [line for line in made if line.lacks]
-    why = _why(lacking)
-    recipes = [book[code] for line in made for code in (line.made_by or (line.chosen,)) if book is not None and code]
-    facts = facts_of(session, order, lines, [line.pet for line in made], recipes, why)
+    recipes = [book[code] for line in made for code in (line.made_by or (line.chosen,)) if code]
+    facts = facts_of(session, order, lines, [line.pet for line in made], recipes, _why(lacking))
     asked, choosers = _asked(session, order, facts)
-    route = _Route(
-        asked, asked, facts, tuple(made), tuple(line.line.line_no for line in lacking), frozenset(choosers)
-    )  # fmt: skip
-    return _as_the_rules_have_it(session, order, route, book) if book is not None and changed else route
+    route = _Route(asked, asked, facts, tuple(made), tuple(line.line.line_no for line in lacking), choosers)
+    return _without_reviewers(session, order, route, book) if changed else route
 
 
-def _as_the_rules_have_it(session: Session, order: Order, route: _Route, book: RecipeBook) -> _Route:
-    """The route with what it would be had no reviewer given another recipe."""
+def _without_reviewers(session: Session, order: Order, route: _Route, book: RecipeBook) -> _Route:
+    """The route, with what the rules would say had no reviewer given another recipe."""
     chosen = [book[line.chosen] for line in route.made if line.chosen]
     facts = {**route.facts, **facts_of_recipes(chosen, _why([line for line in route.made if not line.chosen]))}
     return replace(route, facts=facts, by_rules=_asked(session, order, facts)[0])
@@ -185,22 +193,22 @@ def _why(lacking: Sequence[MadeLine]) -> str:
     return ";".join(f"第 {line.line.line_no} 行 {line.why}" for line in lacking)
 
 
-def _asked(session: Session, order: Order, facts: dict[str, Any]) -> tuple[tuple[Asked, ...], set[str]]:
+def _asked(session: Session, order: Order, facts: dict[str, Any]) -> tuple[tuple[Asked, ...], frozenset[str]]:
     """Whom the matrix asks, and which of them has to choose a recipe: a nutritionist, where no row says so."""
     route = _ask_matrix(session, order, facts)
     if not facts["no_recipe"]:
-        return route, set()
+        return route, frozenset()
     otherwise = _ask_matrix(session, order, {**facts, "no_recipe": False, "why_no_recipe": ""})
     rows = {row for asked in otherwise for row in asked.rows}
-    choosers = {asked.role for asked in route if set(asked.rows) - rows}
+    choosers = frozenset(asked.role for asked in route if set(asked.rows) - rows)
     if choosers:
         return route, choosers
     why = facts["why_no_recipe"]
     known = next((asked for asked in route if asked.role == AT_LAST), None)
     if known is None:
-        return (*route, Asked(AT_LAST, (why,), USUAL_MINUTES)), {AT_LAST}
+        return (*route, Asked(AT_LAST, (why,), USUAL_MINUTES)), frozenset((AT_LAST,))
     more = replace(known, reasons=(*known.reasons, why), sla_minutes=min(known.sla_minutes, USUAL_MINUTES))
-    return tuple(more if asked is known else asked for asked in route), {AT_LAST}
+    return tuple(more if asked is known else asked for asked in route), frozenset((AT_LAST,))
 
 
 def _ask_matrix(session: Session, order: Order, facts: dict[str, Any]) -> tuple[Asked, ...]:

@@ -35,12 +35,16 @@ PET = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allerge
 
 
 async def bought_to_order(
-    home: House, bags: int, goods: Mapping[str, int] | None = None, channel: str = "shopify"
+    home: House,
+    bags: int,
+    goods: Mapping[str, int] | None = None,
+    channel: str = "shopify",
+    pet: Mapping[str, str] = PET,
 ) -> Order:
-    """An order in the book of so many bags that are made to order, and these goods from the shelf."""
+    """An order in the book of so many bags that are made to order for a pet, and these goods from the shelf."""
     sku = transact(lambda session: session.exec(select(Product.sku).where(Product.made_to_order)).first())
     assert sku is not None
-    lines = [BasketLine(sku, "定制粮", bags, PRICE, 0, PET)]
+    lines = [BasketLine(sku, "定制粮", bags, PRICE, 0, dict(pet))]
     lines += [BasketLine(shelf, f"货品 {shelf}", pieces, PRICE, 0, {}) for shelf, pieces in (goods or {}).items()]
     total = sum(line.paid_fen for line in lines)
     basket = Basket(

@@ -1,0 +1,55 @@
+"""Approval matrices of a test's own: in force for the orders that come meanwhile, the starter's again afterwards.
+
+with matrix_in_force(row("lead", amount="> 500", role="customer_service_lead", reason='"大单"')):
+    order = await bought(home, {"BED-9": 6})
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session
+
+import models.matrix
+from models.database import transact, utcnow
+from models.rule_version import RuleKind, activate, draft, find_version
+
+STARTER = Path(models.matrix.__file__).parent / "starter" / "matrix.json"
+
+
+def row(name: str, *, role: str, reason: str, minutes: int = 22, **cells: str) -> dict[str, str]:
+    """A row: cells by field in the engine's words, the reason as an expression (`"大单"`, in quotes)."""
+    return {"_id": name, "role": json.dumps(role), "reason": reason, "sla": str(minutes), **cells}
+
+
+def starter_and(*rows: Mapping[str, str], without: str = "") -> dict[str, Any]:
+    """The starter matrix with further rows, and without the one of this id."""
+    body = copy.deepcopy(json.loads(STARTER.read_text(encoding="utf-8")))
+    (table,) = [node for node in body["approval"]["nodes"] if node["type"] == "decisionTableNode"]
+    kept = [rule for rule in table["content"]["rules"] if rule["_id"] != without]
+    table["content"]["rules"] = [*kept, *rows]
+    return body
+
+
+@contextmanager
+def matrix_in_force(*rows: Mapping[str, str], without: str = "") -> Iterator[None]:
+    """The starter matrix with these rows holds inside this block."""
+
+    def hold(session: Session, number: int | None = None) -> None:
+        now = utcnow()
+        if number is None:
+            version = draft(session, RuleKind.MATRIX, starter_and(*rows, without=without), "test", "", now)
+        else:
+            version = find_version(session, RuleKind.MATRIX, number)
+        activate(session, version, now, "test", "", now)
+
+    transact(hold)
+    try:
+        yield
+    finally:
+        transact(lambda session: hold(session, 1))
