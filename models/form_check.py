@@ -34,7 +34,7 @@ _LIMITS = {"enum", "const", "minimum", "maximum", "minLength", "maxLength", "min
 _OURS = {"x-order", "x-unit", "x-en", "x-en-description", "x-aliases", "x-names", "x-other", "x-none", "x-past-years"}
 ALLOWED = {
     "form": {"$schema", "$comment", "title", "description", "x-en", "type", "required", "properties", "allOf"},
-    "question": _LIMITS | _OURS | {"$comment", "title", "description", "format", "items", "uniqueItems", "examples"},
+    "question": _LIMITS | _OURS | {"$comment", "title", "description", "format", "items", "uniqueItems"},
     "items": _LIMITS | {"$comment", "examples"},
     "condition": {"$comment", "properties", "required"},
     "branch": {"$comment", "properties", "required", "allOf"},
@@ -142,6 +142,10 @@ def _question(question: Mapping[str, Any], where: str) -> Iterator[Problem]:
     type, items = question.get("type"), question.get("items", {})
     if type not in ("string", "number", "integer", "boolean", "array"):
         yield Problem(where, "类型 type 只能是 string、number、integer、boolean 或 array")
+    if "items" in question and type != "array":
+        yield Problem(where, "items 只能用在多选(array)里")
+    if "enum" in question and type != "string":
+        yield Problem(where, "可选项 enum 只能用在文字(string)里,多选写在 items 里")
     if type == "array":
         yield from _strange(items, "items", f"{where}.items")
         if not isinstance(items, Mapping) or items.get("type") != "string":

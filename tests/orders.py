@@ -19,7 +19,8 @@ from integrations.sandbox.world import World
 from models.database import transact, utcnow
 from models.fulfilment import Fulfilment, fulfilments_of
 from models.order import Order
-from models.recipe import NoRecipe, RecipeBook, choose, read_profile, starter_recipes
+from models.order_form import OrderForm, starter_form
+from models.recipe import NoRecipe, RecipeBook, choose, pet_of, starter_recipes
 from tests.house import House
 
 #: The sum above which the starter matrix asks a nutritionist.
@@ -93,9 +94,14 @@ def _needs_a_look(order: HistoricOrder) -> bool:
     now = utcnow()
     profiles = [pet_answers(pets[line.pet], now - order.placed_at) for line in order.lines if line.pet is not None]
     try:
-        return any(choose(read_profile(profile), _starter_book()).special for profile in profiles)
+        return any(choose(pet_of(_form().check(profile, now).values), _starter_book()).special for profile in profiles)
     except NoRecipe:
         return True
+
+
+@cache
+def _form() -> OrderForm:
+    return OrderForm(starter_form())
 
 
 @cache

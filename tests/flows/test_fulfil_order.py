@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from flows.fulfil_order import fulfil_order
 from integrations.sandbox import replay
 from models import hold
 from models.database import in_transaction, transact, utcnow
+from models.form_desk import CUSTOMER, save_answers
 from models.fulfilment import Stage, WaitingOn, release_claims
 from models.notification import Node, Notification, notification_of
 from models.order import Order, OrderLine, OrderUnknown
@@ -152,12 +154,39 @@ async def test_an_incomplete_pet_profile_holds_the_order_until_it_is_completed(
 ) -> None:
     order = await placed(home, Kind.MADE)
     complete = transact(lambda session: _set_profiles(session, order, {}))
-    assert (await carry(order)).name == "等待客户补充资料"
+    # when it is carried, and looked at again
+    assert [(await carry(order)).name for _ in range(2)] == ["等待客户补充资料"] * 2
+    # then it is on hold, and the customer has one message with the link to the form
     assert await holds(order) == ["profile_incomplete"]
-    # when the customer has answered and the hold is released
+    assert home.effects("aliyun", "SendSms") | {f"{order.order_no}-1-profile-1": 1} == home.effects("aliyun", "SendSms")
+    # when the customer has answered, it goes on by itself, and nobody is asked again
+    for line_no, profile in complete.items():
+        answered = partial(save_answers, line_no=line_no, answers=profile, actor=CUSTOMER, now=utcnow())
+        assert (await in_transaction(lambda session, answer=answered: answer(session, order))).complete
+    assert await holds(order) == []
+    assert (await carry(order)).name == "等待生产完成"
+    assert not any(key.endswith("-profile-2") for key in home.effects("aliyun", "SendSms"))
+
+
+async def test_a_customer_is_asked_once_each_time_even_if_the_lane_dies_before_it_has_asked(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given a lane that died after it had placed the hold
+    order = await placed(home, Kind.MADE)
+    complete = transact(lambda session: _set_profiles(session, order, {}))
+    reason = "宠物档案缺少:物种"
+    held = partial(hold.place, code="profile_incomplete", reason=reason, who="客服", handle="", actor="match-recipe")
+    await in_transaction(lambda session: held(session, order.id or 0, now=utcnow()))
+    # when another one comes to it, then the customer is asked all the same
+    assert (await carry(order)).name == "等待客户补充资料"
+    assert home.effects("aliyun", "SendSms")[f"{order.order_no}-1-profile-1"] == 1
+    # when a person lifts the hold though nothing was answered, then that is another round
+    await in_transaction(lambda session: hold.lift(session, order.id or 0, "客服小张", utcnow()))
+    assert [(await carry(order)).name for _ in range(2)] == ["等待客户补充资料"] * 2
+    assert home.effects("aliyun", "SendSms")[f"{order.order_no}-1-profile-2"] == 1
+    # and when the channel tells the rest, it goes on
     transact(lambda session: _set_profiles(session, order, complete))
     await in_transaction(lambda session: hold.lift(session, order.id or 0, "客服小张", utcnow()))
-    # then it goes on
     assert (await carry(order)).name == "等待生产完成"
 
 

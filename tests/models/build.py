@@ -22,11 +22,12 @@ from models.fulfilment import Claim, Stage, WaitingOn, advance, carried_by, clai
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 from models.notification import Node, Notification, NotificationState
 from models.order import Order, find_order, lines_of
+from models.order_form import OrderForm, starter_form
 from models.parcel import keep_parcel
 from models.privacy import seal
 from models.product import Product, save_products
 from models.production import WorkOrder, take_report
-from models.recipe import choose, ingredients, read_profile, save_ingredients, starter_recipes
+from models.recipe import choose, ingredients, pet_of, save_ingredients, starter_recipes
 from models.reservation import consume, reserve
 from models.review import open_case
 from models.rules_in_force import recipes_now
@@ -40,6 +41,7 @@ CAN = "CAN-400"  # kept in stock
 DRY = "DRY-1500"  # made to order
 RECEIVER = Receiver("王小明", "13812345678", "广东省", "深圳市", "南山区", "科技园南路 18 号 3 栋 1201")
 Pet = dict[str, str]
+FORM = OrderForm(starter_form())
 PET: Pet = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": ""}
 #: The stages on the way, with the event that tells of each.
 TOLD_AS = {
@@ -179,7 +181,7 @@ def wanted(session: Session, claim: Claim) -> dict[str, int]:
         line = lines[part.order_line_id]
         grams = {line.sku: part.quantity}
         if line.made_to_order:
-            recipe = choose(read_profile(line.profile), book)
+            recipe = choose(pet_of(FORM.check(line.pet, NOW).values), book)
             part.recipe = recipe.code
             session.add(part)
             grams = ingredients(recipe, 1500, part.quantity)

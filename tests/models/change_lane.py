@@ -42,12 +42,13 @@ from models.parcel import keep_parcel, parcel_of
 from models.privacy import seal
 from models.product import products
 from models.production import FINAL, WorkOrder, WorkState, take_report, work_orders_of
-from models.recipe import choose, ingredients, read_profile
+from models.recipe import choose, ingredients, pet_of
 from models.reservation import Purpose, consume, keep
 from models.revision import Due, revise
 from models.rules_in_force import recipes_now
 from models.shipment import shipment_of
 from models.timeline import EventKind, note
+from tests.models.build import FORM
 
 TERMS = Terms(0, timedelta(hours=24))
 IN_HAND = (WorkState.CALLED_BACK.value, WorkState.REWORKED.value)
@@ -168,7 +169,7 @@ class ChangeLane:
         row, book = hold_on(self.session, claim), recipes_now(self.session)
         for part, line, _ in made_of(self.session, claim.order_id, claim.fulfilment_id):
             if line.made_to_order and part.recipe is None:
-                part.recipe = choose(read_profile(line.profile), book).code
+                part.recipe = choose(pet_of(FORM.check(line.pet, self.now).values), book).code
                 self.session.add(part)
         self.session.flush()
         if self.order.payment_verified_at is None:
