@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -12,21 +12,26 @@ from sqlmodel import Session, select
 
 from integrations.sandbox.baskets import pet_answers
 from integrations.sandbox.history import HistoricPet, customers
+from models.decision_table import TableBroken
 from models.product import Product, Unit
 from models.recipe import (
     ALLERGENS,
+    FACTS,
     NoRecipe,
     Pet,
     ProfileIncomplete,
     Recipe,
     RecipeBook,
+    age_months,
     choose,
     contains,
     ingredients,
+    pet_of,
     read_profile,
     save_ingredients,
     starter_recipes,
 )
+from tests.models.recipe_bodies import a_book, a_recipe
 
 BOOK = RecipeBook(starter_recipes())
 RECIPES = list(BOOK.recipes.values())
@@ -157,3 +162,134 @@ def test_the_starter_recipes_bring_their_ingredients_once(session: Session) -> N
 
     grams = set(session.exec(select(Product.sku).where(Product.unit == Unit.GRAM.value)))
     assert {sku for recipe in RECIPES for sku in recipe.grams_per_kg} <= grams
+
+
+TODAY = date(2026, 11, 11)
+ANSWERS = {
+    "species": "dog",
+    "breed": "corgi",
+    "birth_date": "2024-11-12",
+    "weight_kg": 12,
+    "activity_level": "high",
+    "staple_preference": "wet",
+    "allergens": ["鸡肉", "Beef"],
+    "neutered": False,
+    "body_condition": "ideal",
+    "health_notes": "肠胃敏感",
+}
+
+
+def test_the_answers_of_the_form_are_the_pet_and_its_facts() -> None:
+    pet = pet_of(ANSWERS)
+
+    assert pet.facts(TODAY) == {
+        "species": "dog",
+        "staple": "wet",
+        "weight_kg": 12.0,
+        "age_months": 23,
+        "breed": "corgi",
+        "activity_level": "high",
+        "neutered": False,
+        "body_condition": "ideal",
+        "health_notes": "肠胃敏感",
+        "allergens": ["beef", "chicken"],
+    }
+    assert pet.facts(TODAY).keys() == FACTS.keys()
+
+
+def test_what_was_not_answered_is_null_and_no_age_is_known_without_a_day() -> None:
+    facts = pet_of({"species": "cat", "allergens": []}).facts(TODAY)
+
+    assert {name for name, value in facts.items() if value is None} == FACTS.keys() - {
+        "species",
+        "health_notes",
+        "allergens",
+    }
+    assert pet_of(ANSWERS).facts()["age_months"] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        ({}, ("species", "allergens")),
+        ({"species": "dog"}, ("allergens",)),
+        ({"species": "dog", "allergens": None}, ("allergens",)),
+        ({"species": "", "allergens": []}, ("species",)),
+    ],
+)
+def test_no_pet_is_read_without_its_species_or_an_answer_about_allergens(
+    values: dict[str, Any], missing: tuple[str, ...]
+) -> None:
+    with pytest.raises(ProfileIncomplete) as incomplete:
+        pet_of(values)
+    assert incomplete.value.fields == missing
+
+
+def test_allergens_in_answers_are_ours_by_any_name_and_never_letters_of_a_word() -> None:
+    said = {"species": "dog", "allergens": ["三文鱼", " SALMON ", "none", "袋鼠肉"]}
+
+    assert pet_of(said).allergens == {"fish", "袋鼠肉"}
+    assert pet_of({**said, "allergens": "牛奶"}).allergens == {"dairy"}
+
+
+@pytest.mark.parametrize(
+    ("born", "months"),
+    [
+        (date(2026, 11, 11), 0),
+        (date(2026, 10, 12), 0),
+        (date(2026, 10, 11), 1),
+        (date(2025, 11, 11), 12),
+        (date(2026, 11, 12), None),
+        (None, None),
+    ],
+)
+def test_age_is_counted_in_whole_months(born: date | None, months: int | None) -> None:
+    assert age_months(born, TODAY) == months
+
+
+def test_a_puppy_gets_what_the_table_says_for_its_age_weight_and_health() -> None:
+    book = RecipeBook(
+        a_book(
+            [a_recipe("ADULT"), a_recipe("PUPPY"), a_recipe("GUT")],
+            [
+                {"species": '"dog"', "recipe": '"ADULT"', "rank": "50"},
+                {"age_months": "< 12", "weight_kg": "[1..20]", "recipe": '"PUPPY"', "rank": "20"},
+                {"health_notes": 'contains($, "肠胃")', "recipe": '"GUT"', "rank": "10"},
+            ],
+            {},
+        )
+    )
+    puppy = Pet("dog", "dry", frozenset(), weight_kg=5, birth_date=date(2026, 3, 1))
+    grown = Pet("dog", "dry", frozenset(), weight_kg=5, birth_date=date(2020, 3, 1))
+    unwell = Pet("dog", "dry", frozenset(), weight_kg=5, birth_date=date(2020, 3, 1), health_notes="肠胃敏感")
+
+    assert [choose(pet, book, TODAY).code for pet in (puppy, grown, unwell)] == ["PUPPY", "ADULT", "GUT"]
+
+
+def test_a_cell_on_what_was_not_answered_does_not_hold_unless_it_asks_for_just_that() -> None:
+    rows = [
+        {"weight_kg": "> 5", "recipe": '"HEAVY"', "rank": "1"},
+        {"age_months": "[0..12]", "recipe": '"YOUNG"', "rank": "2"},
+        {"breed": "null", "recipe": '"NOBODY-KNOWS"', "rank": "3"},
+        {"species": '"dog"', "recipe": '"ANY"', "rank": "4"},
+    ]
+    recipes = [a_recipe(code) for code in ("HEAVY", "YOUNG", "NOBODY-KNOWS", "ANY")]
+    book = RecipeBook(a_book(recipes, rows, {}))
+
+    named = [recipe.code for recipe in book.candidates(Pet("dog", "dry", frozenset()).facts(TODAY))]
+
+    assert named == ["NOBODY-KNOWS", "ANY"]
+
+
+def test_a_rank_that_is_no_number_breaks_the_table() -> None:
+    book = RecipeBook(a_book([a_recipe("A")], [{"recipe": '"A"', "rank": '"first"'}], {}))
+
+    with pytest.raises(TableBroken, match="次序不是数字"):
+        choose(Pet("dog", "dry", frozenset()), book)
+
+
+def test_what_a_kilogram_costs_is_the_sum_of_its_ingredients() -> None:
+    # in yuan: 0.48 × 16 + 0.32 × 5.20 + 0.12 × 3.20 + 0.04 × 24 + 0.04 × 48 = 12.608
+    assert BOOK.cost_fen("DOG-CHICKEN-DRY", 1_000) == 1_261
+    assert BOOK.cost_fen("DOG-CHICKEN-DRY", 0) == 0
+    assert RecipeBook(a_book([a_recipe("A")], [], {})).cost_fen("A", 1_000) is None
