@@ -10,6 +10,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,24 @@ def starter_and(*rows: Mapping[str, str], without: str = "") -> dict[str, Any]:
     return body
 
 
+def install(session: Session, *rows: Mapping[str, str], without: str = "", now: datetime | None = None) -> None:
+    """The starter matrix with these rows holds from now on; by default since long ago."""
+    at = now or datetime(2020, 1, 1, tzinfo=UTC)
+    version = draft(session, RuleKind.MATRIX, starter_and(*rows, without=without), "test", "", at)
+    activate(session, version, at, "test", "", at)
+
+
 @contextmanager
 def matrix_in_force(*rows: Mapping[str, str], without: str = "") -> Iterator[None]:
     """The starter matrix with these rows holds inside this block."""
 
-    def hold(session: Session, number: int | None = None) -> None:
-        now = utcnow()
-        if number is None:
-            version = draft(session, RuleKind.MATRIX, starter_and(*rows, without=without), "test", "", now)
-        else:
-            version = find_version(session, RuleKind.MATRIX, number)
-        activate(session, version, now, "test", "", now)
-
-    transact(hold)
+    transact(lambda session: install(session, *rows, without=without, now=utcnow()))
     try:
         yield
     finally:
-        transact(lambda session: hold(session, 1))
+        transact(_starter_again)
+
+
+def _starter_again(session: Session) -> None:
+    now = utcnow()
+    activate(session, find_version(session, RuleKind.MATRIX, 1), now, "test", "", now)
