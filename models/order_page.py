@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from models.change import OrderChange, changes_of
 from models.effect import effects_of
+from models.feeding_page import feeding_lines
 from models.fulfilment import FulfilmentLine, fulfilments_of
 from models.hold import Hold
 from models.notification import Notification
@@ -19,10 +19,10 @@ from models.parcel import Parcel
 from models.production import WorkOrder
 from models.reservation import Reservation
 from models.review import ReviewCase
-from models.rules_in_force import form_of
+from models.rule_version import KIND_WORDS
+from models.rules_in_force import form_of, number_of
 from models.shared_parcel import effects_shared_with
 from models.timeline import timeline
-from models.wording import PROFILE_WORDS
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class LineView:
     made_to_order: bool
     pet: dict[str, str]
     recipes: tuple[str, ...]
+    feeding: tuple[str, ...]  # how much a day, and for how long, in a sentence for each recipe
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class OrderPage:
     province: str
     city: str
     district: str
+    rules: tuple[tuple[str, int], ...]  # what the order is decided by: the kind in words, the version
     lines: tuple[LineView, ...]
     fulfilments: tuple[FulfilmentView, ...]
     holds: tuple[Hold, ...]
@@ -129,6 +131,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
     numbers = {part.id: part.number for part in parts}
     carried = list(session.exec(select(FulfilmentLine).where(col(FulfilmentLine.fulfilment_id).in_(ids))))
     kept = list(session.exec(select(Reservation).where(col(Reservation.fulfilment_id).in_(ids))))
+    fed_by = feeding_lines(session, order)
     return OrderPage(
         order_no=order.order_no,
         channel=order.channel,
@@ -152,6 +155,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
         province=contact.province,
         city=contact.city,
         district=contact.district,
+        rules=tuple((words[0], number_of(session, order, kind)) for kind, words in KIND_WORDS.items()),
         lines=tuple(
             LineView(
                 line_no=line.line_no,
@@ -163,6 +167,7 @@ def order_page(session: Session, order_no: str) -> OrderPage:
                 made_to_order=line.made_to_order,
                 pet=form_of(session, order).told(line.pet) if line.made_to_order else {},
                 recipes=tuple(part.recipe for part in carried if part.order_line_id == line.id and part.recipe),
+                feeding=tuple(fed.said() for fed in fed_by if fed.line_no == line.line_no),
             )
             for line in lines_of(session, order.id)
         ),
@@ -203,11 +208,6 @@ def order_page(session: Session, order_no: str) -> OrderPage:
         ),
         changes=tuple(changes_of(session, order.id)),
     )
-
-
-def pet_answers(profile: Mapping[str, Any]) -> dict[str, str]:
-    """What a profile says of the pet, and nothing else that was written beside it."""
-    return {name: str(profile[name]) for name in PROFILE_WORDS if profile.get(name) not in (None, "")}
 
 
 def _of_order(session: Session, table: Any, order_id: int) -> tuple[Any, ...]:

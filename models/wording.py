@@ -95,19 +95,6 @@ FAULT_WORDS = {
     "cannot_be_written": ("写入出错", "could not be written"),
 }
 
-PROFILE_WORDS = {
-    "species": ("物种", "species"),
-    "breed": ("品种", "breed"),
-    "birth_date": ("生日", "birth date"),
-    "weight_kg": ("体重(kg)", "weight (kg)"),
-    "activity_level": ("活动量", "activity"),
-    "staple_preference": ("主食偏好", "staple"),
-    "allergens": ("过敏原", "allergens"),
-    "neutered": ("绝育", "neutered"),
-    "body_condition": ("体况", "body condition"),
-    "health_notes": ("健康备注", "health notes"),
-}
-
 #: What a recipe says of its nutrients, in percent as fed.
 NUTRIENT_WORDS = {
     "protein": ("粗蛋白", "protein"),
@@ -118,34 +105,6 @@ NUTRIENT_WORDS = {
     "calcium": ("钙", "calcium"),
     "phosphorus": ("磷", "phosphorus"),
     "taurine": ("牛磺酸", "taurine"),
-}
-
-#: Answers of a pet profile that channels carry as codes.
-ANSWER_WORDS = {
-    "dog": ("狗", "dog"),
-    "cat": ("猫", "cat"),
-    "low": ("低", "low"),
-    "medium": ("中", "medium"),
-    "high": ("高", "high"),
-    "dry": ("干粮", "dry"),
-    "wet": ("湿粮", "wet"),
-    "mixed": ("干湿混合", "mixed"),
-    "underweight": ("偏瘦", "underweight"),
-    "ideal": ("正常", "ideal"),
-    "overweight": ("偏胖", "overweight"),
-    "true": ("是", "yes"),
-    "false": ("否", "no"),
-    "yes": ("是", "yes"),
-    "no": ("否", "no"),
-    "chicken": ("鸡肉", "chicken"),
-    "beef": ("牛肉", "beef"),
-    "lamb": ("羊肉", "lamb"),
-    "fish": ("鱼", "fish"),
-    "egg": ("蛋", "egg"),
-    "dairy": ("乳制品", "dairy"),
-    "wheat": ("小麦", "wheat"),
-    "corn": ("玉米", "corn"),
-    "soy": ("大豆", "soy"),
 }
 
 
@@ -163,8 +122,3 @@ def local(moment: datetime) -> str:
 def yuan(fen: int) -> str:
     """Money as people read it: `1,234.50 元`."""
     return f"{fen / 100:,.2f} 元"
-
-
-def say_answer(value: str, language: str = "zh") -> str:
-    """An answer of a pet profile as people read it; a list is joined, words of the customer's own stay."""
-    return "、".join(say(ANSWER_WORDS, part.strip(), language) for part in value.split(","))

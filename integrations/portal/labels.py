@@ -9,10 +9,8 @@ from models.explain_facts import happened, teller
 from models.order_page import EventView
 from models.stock_check import CheckState
 from models.timeline import EventKind, OrderEvent
-from models.wording import CHANNEL_WORDS, FAULT_WORDS, PLATFORM_STATUS_WORDS, PROFILE_WORDS, say
-from models.wording import say_answer as say_answer
+from models.wording import CHANNEL_WORDS, FAULT_WORDS, PLATFORM_STATUS_WORDS, say
 
-PET = {name: zh for name, (zh, _) in PROFILE_WORDS.items()}
 EFFECT_STATES = {
     EffectState.CALLING: "进行中",
     EffectState.INTENDED: "待发出",
