@@ -85,6 +85,15 @@ def follow_lines(
     return _difference(before, standings(session, order.id), total, order.total_fen, pets)
 
 
+def follow_pets(session: Session, order: Order, lines: Sequence[OrderLine], told: Sequence[dict[str, Any]]) -> None:
+    """Write what is told of the pets of an unpaid order, line by line; `told` are the same lines in the same order."""
+    news_of = _news_of_pets(session, order)
+    for line, columns in zip(lines, told, strict=True):
+        if (news := news_of(line, columns)) is not None:
+            line.profile, line.answers = news.profile, news.answers
+            session.add(line)
+
+
 def _news_of_pets(session: Session, order: Order) -> NewsOfPets:
     """Says what is new of a line's pet in what is told of the line, by the form that the order is asked by."""
     now = utcnow()  # once: an age is the same day in all that is compared

@@ -9,7 +9,7 @@ from sqlmodel import Session, delete
 from models import change, hold
 from models.cancellation import reopen_if_paid_late, request_cancellation
 from models.change import ChangeKind
-from models.edited_lines import LinesChange, follow_lines
+from models.edited_lines import LinesChange, follow_lines, follow_pets
 from models.effect import SHIP_NOTICE, effects_of
 from models.entry import SEEN, line_columns, order_columns
 from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
@@ -208,16 +208,24 @@ def _rewrite_unpaid(session: Session, order: Order, incoming: IncomingOrder, cat
     for name, value in order_columns(incoming).items():
         setattr(order, name, value)
     keep_contact(session, incoming.receiver, session.get_one(Contact, order.contact_id))
+    told = line_columns(incoming, catalogue)
     if [_told(line) for line in lines] == [_told(line) for line in incoming.lines]:
+        follow_pets(session, order, lines, told)
         return total != order.total_fen
+    answers = {(line.channel_line_id, line.sku): line.answers for line in lines}
     (fulfilment,) = fulfilments_of(session, order.id)
     assert fulfilment.id is not None
     session.execute(delete(FulfilmentLine).where(FulfilmentLine.fulfilment_id == fulfilment.id))  # type: ignore[arg-type]
     session.execute(delete(OrderLine).where(OrderLine.order_id == order.id))  # type: ignore[arg-type]
     session.expire_all()
     written = [
-        OrderLine(order_id=order.id, line_no=number, **line)
-        for number, line in enumerate(line_columns(incoming, catalogue), 1)
+        OrderLine(
+            order_id=order.id,
+            line_no=number,
+            answers=answers.get((line["channel_line_id"], line["sku"]), {}),
+            **line,
+        )
+        for number, line in enumerate(told, 1)
     ]
     session.add_all(written)
     session.flush()

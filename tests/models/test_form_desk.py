@@ -31,7 +31,7 @@ from models.intake import IncomingOrder
 from models.order import Order, OrderLine, lines_of
 from models.rules_in_force import form_of
 from models.timeline import EventKind, timeline
-from tests.models.build import NOW, cans, claimed, engine_of, incoming, later, made, open_shop, taken
+from tests.models.build import NOW, cans, claimed, engine_of, incoming, later, made, open_shop, taken, unpaid
 from tests.models.order_story import story
 from tests.models.test_stock_at_once import at_once
 
@@ -290,3 +290,17 @@ def test_a_description_that_is_gone_undoes_nothing(session: Session) -> None:
     taken(session, later(told(replace(made(pet={}), channel_line_id="bag-1"))), NOW)
     session.expire_all()
     assert questions_of(session, order, NOW) == []
+
+
+def test_until_it_is_paid_a_channel_may_describe_the_pet_anew_and_answers_stay(session: Session) -> None:
+    open_shop(session)
+    bag = made(pet=DOG, channel_line_id="bag-1")
+    order = taken(session, unpaid("1", bag))
+    save_answers(session, order, 1, REST, "林客服", NOW)
+    heavier = replace(bag, attributes={**DOG, "weight_kg": "13"})
+    taken(session, later(unpaid("1", heavier)), NOW)
+    taken(session, later(unpaid("1", replace(heavier, quantity=2, paid_fen=19_800)), minutes=6), NOW)
+    session.expire_all()
+    (pet,) = pets_of(session, order, NOW)
+    assert (pet.line.quantity, pet.line.answers) == (2, REST)
+    assert pet.result.values["weight_kg"] == 13.0
