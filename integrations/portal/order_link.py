@@ -24,6 +24,7 @@ from models.compensation import CompensationState, compensations_of
 from models.coupon import CouponState, coupons_of
 from models.customer_link import order_behind
 from models.database import utcnow
+from models.feeding_page import feeding_lines
 from models.form_desk import CUSTOMER, Question, fields_in_words, questions_of, why_not
 from models.fulfilment import Fulfilment, Stage, fulfilments_of
 from models.order import Order, lines_of, lock_order
@@ -129,6 +130,7 @@ def _values(session: Session, order: Order, token: str) -> Mapping[str, Any]:
         "form_title": form_of(session, order).title() if asked else "",
         "asked": fields_in_words(form_of(session, order), asked) if asked else "",
         "goods": [(line.title or line.sku, line.quantity) for line in lines_of(session, order.id)],
+        "feeding": [fed.said() for fed in feeding_lines(session, order)],
         "expected_on": max((wait.expected_on for wait in waits if wait), default=None),
         "refunds": [(refund.amount_fen, REFUND_WORDS[refund.state]) for refund in refunds],
         "coupons": [(coupon.value_fen, coupon.ends_at) for coupon in coupons],
