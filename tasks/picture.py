@@ -9,28 +9,16 @@ from __future__ import annotations
 import base64
 import io
 from functools import cache
-from importlib.metadata import files
 from typing import TYPE_CHECKING
+
+from integrations.chinese_font import font_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Where the Chinese font comes from: Noto Sans CJK with TrueType outlines (SIL OFL 1.1).
-FONT_PACKAGE = "cvttf-notosanscjk-regular"
 DOTS_PER_INCH = 110
 #: The same in every chart: what was, what would be, and what needs a look.
 BEFORE, AFTER, ALERT = "#9aa5b1", "#2f6fde", "#d9822b"
-
-
-@cache
-def font_path() -> str:
-    """The file of the Chinese font. Raises `FileNotFoundError` when the package was installed without it."""
-    for file in files(FONT_PACKAGE) or ():
-        if file.suffix in (".otf", ".ttf"):
-            path = file.locate()
-            if path.is_file():  # type: ignore[attr-defined]
-                return str(path)
-    raise FileNotFoundError(f"{FONT_PACKAGE} holds no font: install it again")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -53,7 +41,7 @@ def _write_chinese() -> None:
     import matplotlib
     from matplotlib.font_manager import FontProperties, fontManager
 
-    fontManager.addfont(font_path())
-    name = FontProperties(fname=font_path()).get_name()
+    fontManager.addfont(font_file())
+    name = FontProperties(fname=font_file()).get_name()
     matplotlib.rcParams["font.family"] = [name, "DejaVu Sans"]
     matplotlib.rcParams["axes.unicode_minus"] = False
