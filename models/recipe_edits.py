@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from models.decision_table import table_of
+from models.decision_table import TableBroken, content_of
 from models.rule_columns import CHOICE
 from models.rule_edits import Body, with_row, without_row
 from models.rule_version import RulesRefused
@@ -80,11 +80,11 @@ def without_recipe(body: Body, code: str) -> dict[str, Any]:
     if len(kept) == len(changed["recipes"]):
         raise RulesRefused(f"没有配方「{code}」:有 {_some(changed['recipes'], 'code')}。没有任何改变。")
     changed["recipes"] = kept
-    content = table_of(changed["choice"])
-    chosen = next((column["id"] for column in content["outputs"] if column.get("field") == "recipe"), "")
-    for row in list(content["rules"]):
-        if str(row.get(chosen, "")).strip() in (f'"{code}"', f"'{code}'"):
-            changed = without_row(changed, CHOICE, str(row.get("_id")))
+    content = content_of(changed["choice"])
+    chosen = next((column.id for column in content.outputs if column.field == "recipe"), "")
+    for row in content.rows:
+        if row.cells.get(chosen) in (f'"{code}"', f"'{code}'"):
+            changed = without_row(changed, CHOICE, row.id)
     return changed
 
 
@@ -128,7 +128,12 @@ def grams_of(ingredients: Sequence[Mapping[str, Any]], said: str) -> dict[str, i
 
 def _copied(body: Body) -> dict[str, Any]:
     changed = copy.deepcopy(dict(body))
-    if not all(isinstance(changed.get(part), list) for part in ("ingredients", "recipes")) or "choice" not in changed:
+    try:
+        content_of(changed.get("choice"))
+        whole = all(isinstance(changed.get(part), list) for part in ("ingredients", "recipes"))
+    except TableBroken:
+        whole = False
+    if not whole:
         raise RulesRefused("这份配方不完整(要有 ingredients、recipes、choice):请先导入一份好的。没有任何改变。")
     return changed
 
@@ -153,9 +158,9 @@ def _put(entries: list[dict[str, Any]], key: str, entry: dict[str, Any]) -> bool
 
 
 def _last_rank(body: Body) -> int:
-    content = table_of(body["choice"])
-    rank = next((column["id"] for column in content["outputs"] if column.get("field") == "rank"), "")
-    said = [str(row.get(rank, "")) for row in content["rules"]]
+    content = content_of(body["choice"])
+    rank = next((column.id for column in content.outputs if column.field == "rank"), "")
+    said = [row.cells.get(rank, "") for row in content.rows]
     return max((int(number) for number in said if number.isdecimal()), default=0)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models.decision_table import TableBroken, table_of
+from models.decision_table import TableBroken, content_of
 from models.rule_cells import CellWrong, zen_of, zen_output
 from models.rule_columns import Column, Table
 from models.rule_version import RulesRefused
@@ -77,6 +77,13 @@ def column_id(content: dict[str, Any], table: Table, field: str) -> str:
     return new
 
 
+def raw_content(model: Any) -> dict[str, Any]:
+    """The content of a model's one decision table, to be changed in place. Raises `TableBroken`."""
+    content_of(model)
+    content: dict[str, Any] = next(n for n in model["nodes"] if n["type"] == "decisionTableNode")["content"]
+    return content
+
+
 def put_row(content: dict[str, Any], row: Mapping[str, str]) -> None:
     """Put a row where the one of the same id is, or at the end; every column has a cell."""
     ids = [column["id"] for column in [*content["inputs"], *content["outputs"]]]
@@ -92,8 +99,8 @@ def _copied(body: Body, table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
     """A copy of the body, and in it the content of the table. Raises `RulesRefused`."""
     changed = copy.deepcopy(dict(body))
     try:
-        return changed, table_of(changed[table.key])
-    except (TableBroken, KeyError, TypeError, AttributeError) as broken:
+        return changed, raw_content(changed[table.key])
+    except (TableBroken, KeyError) as broken:
         raise RulesRefused(f"{table.name}不是一张完整的决策表({broken}):请先导入一份好的。没有任何改变。") from None
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from models.rule_version import RuleActivation, RuleKind, RuleState, RuleVersion, activations, versions
-from models.wording import local
+from models.wording import TZ
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Standing:
     state: tuple[str, str]
     in_force: bool
     from_at: datetime | None  # since when it holds, or from when on it will
+
+
+def when(moment: datetime) -> str:
+    """A moment as people read it, with its year: `2026-11-22 14:05`."""
+    return f"{moment.astimezone(TZ):%Y-%m-%d %H:%M}"
 
 
 def turns(session: Session, kind: RuleKind) -> list[Turn]:
@@ -85,7 +90,7 @@ def standing(version: RuleVersion, history: Sequence[Turn], now: datetime) -> St
         return Standing(version, (f"生效中{until[0]}", f"in force{until[1]}"), True, holds.from_at)
     will = next((turn for turn in coming(history, now) if turn.number == version.number), None)
     if will is not None:
-        at = local(will.from_at)
+        at = when(will.from_at)
         return Standing(version, (f"将于 {at} 生效", f"in force from {at}"), False, will.from_at)
     if version.state == RuleState.DISCARDED.value:
         return Standing(version, ("作废", "discarded"), False, None)
@@ -96,7 +101,7 @@ def standing(version: RuleVersion, history: Sequence[Turn], now: datetime) -> St
 
 def _until(history: Sequence[Turn], holds: Turn, now: datetime) -> tuple[str, str]:
     following = next((turn for turn in coming(history, now) if turn.number != holds.number), None)
-    return (f"(至 {local(following.from_at)})", f" (until {local(following.from_at)})") if following else ("", "")
+    return (f"(至 {when(following.from_at)})", f" (until {when(following.from_at)})") if following else ("", "")
 
 
 def _draft_words(version: RuleVersion) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.decision_table import table_of
+from models.decision_table import content_of
 from models.form_check import check_form
 from models.form_edits import FieldWish, with_field, without_field
 from models.form_field import FieldKind
@@ -51,14 +51,11 @@ def test_a_row_that_is_added_twice_is_there_once_and_a_named_one_is_replaced() -
     named = with_row(MATRIX, APPROVAL, {**ROW, "金额(元)": "> 800"}, name="amount")
 
     assert with_row(once, APPROVAL, ROW) == once
-    assert len(table_of(once["approval"])["rules"]) == 4
-    rows = {row["_id"]: row for row in table_of(named["approval"])["rules"]}
+    assert len(content_of(once["approval"]).rows) == 4
+    rows = {row.id: row.cells for row in content_of(named["approval"]).rows}
     assert list(rows) == ["amount", "special", "no-recipe"]
-    assert (rows["amount"]["amount"], rows["amount"]["new_customer"], rows["special"]["new_customer"]) == (
-        "> 800",
-        "true",
-        "",
-    )
+    assert (rows["amount"]["amount"], rows["amount"]["new_customer"]) == ("> 800", "true")
+    assert "new_customer" not in rows["special"]
 
 
 def test_a_row_that_is_taken_away_asks_nobody_any_more() -> None:
