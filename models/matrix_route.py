@@ -28,20 +28,16 @@ def whom_to_ask(matrix: Matrix, facts: Mapping[str, Any]) -> Asking:
     Nothing passes unseen: somebody chooses where there is no recipe, a nutritionist if no row says who, and a table
     that cannot be evaluated on the order sends it to a nutritionist.
     """
-    try:
-        asked = matrix.route(facts)
-        if not facts["no_recipe"]:
-            return Asking(asked)
-        otherwise = matrix.route({**facts, "no_recipe": False, "why_no_recipe": ""})
-    except TableBroken as broken:
-        reasons = [f"审批矩阵无法判断这个订单:{broken}", *([facts["why_no_recipe"]] if facts["no_recipe"] else [])]
-        choosers = frozenset((AT_LAST,)) if facts["no_recipe"] else frozenset[str]()
-        return Asking((Asked(AT_LAST, tuple(reasons), USUAL_MINUTES),), choosers, str(broken))
+    asked, broken = _ask(matrix, facts)
+    if not facts["no_recipe"]:
+        return Asking(asked, broken=broken)
+    otherwise, _ = _ask(matrix, {**facts, "no_recipe": False, "why_no_recipe": ""})
     rows = {row for each in otherwise for row in each.rows}
     choosers = frozenset(each.role for each in asked if set(each.rows) - rows)
     if choosers:
-        return Asking(asked, choosers)
-    return Asking(_also(asked, Asked(AT_LAST, (str(facts["why_no_recipe"]),), USUAL_MINUTES)), frozenset((AT_LAST,)))
+        return Asking(asked, choosers, broken)
+    last = Asked(AT_LAST, (str(facts["why_no_recipe"]),), USUAL_MINUTES)
+    return Asking(_also(asked, last), frozenset((AT_LAST,)), broken)
 
 
 def why_no_recipe(lines: Sequence[tuple[int, str]]) -> str:
@@ -49,6 +45,14 @@ def why_no_recipe(lines: Sequence[tuple[int, str]]) -> str:
     if len(lines) == 1:
         return lines[0][1]
     return ";".join(f"第 {number} 行 {why}" for number, why in lines)
+
+
+def _ask(matrix: Matrix, facts: Mapping[str, Any]) -> tuple[tuple[Asked, ...], str]:
+    """Whom the table asks, and why it could not say."""
+    try:
+        return matrix.route(facts), ""
+    except TableBroken as broken:
+        return (Asked(AT_LAST, (f"审批矩阵无法判断这个订单:{broken}",), USUAL_MINUTES),), str(broken)
 
 
 def _also(route: tuple[Asked, ...], more: Asked) -> tuple[Asked, ...]:

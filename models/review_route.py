@@ -15,8 +15,8 @@ from sqlmodel import Session
 
 from models import hold
 from models.change import overtakes_review
-from models.decision_table import TableBroken
-from models.matrix import ROLES, USUAL_MINUTES, Asked
+from models.matrix import ROLES, Asked
+from models.matrix_route import whom_to_ask, why_no_recipe
 from models.order import Order
 from models.order_facts import MadeLine, birthday_counts_on, facts_of, facts_of_recipes, made_lines, wanted_lines
 from models.recipe import RecipeBook, assert_free_of_allergens
@@ -24,9 +24,6 @@ from models.review import ReviewCase, Verdict, asks, cases_of, open_case, put_as
 from models.rule_version import RuleKind
 from models.rules_in_force import matrix_of, number_of, recipes_of
 from models.ruling import keep_ruling
-
-#: Who is asked about what no table answers.
-AT_LAST = "nutritionist"
 
 
 @dataclass(frozen=True)
@@ -188,35 +185,13 @@ def _without_reviewers(session: Session, order: Order, route: _Route, book: Reci
 
 
 def _why(lacking: Sequence[MadeLine]) -> str:
-    if len(lacking) == 1:
-        return lacking[0].why
-    return ";".join(f"第 {line.line.line_no} 行 {line.why}" for line in lacking)
+    return why_no_recipe([(line.line.line_no, line.why) for line in lacking])
 
 
 def _asked(session: Session, order: Order, facts: dict[str, Any]) -> tuple[tuple[Asked, ...], frozenset[str]]:
-    """Whom the matrix asks, and which of them has to choose a recipe: a nutritionist, where no row says so."""
-    route = _ask_matrix(session, order, facts)
-    if not facts["no_recipe"]:
-        return route, frozenset()
-    otherwise = _ask_matrix(session, order, {**facts, "no_recipe": False, "why_no_recipe": ""})
-    rows = {row for asked in otherwise for row in asked.rows}
-    choosers = frozenset(asked.role for asked in route if set(asked.rows) - rows)
-    if choosers:
-        return route, choosers
-    why = facts["why_no_recipe"]
-    known = next((asked for asked in route if asked.role == AT_LAST), None)
-    if known is None:
-        return (*route, Asked(AT_LAST, (why,), USUAL_MINUTES)), frozenset((AT_LAST,))
-    more = replace(known, reasons=(*known.reasons, why), sla_minutes=min(known.sla_minutes, USUAL_MINUTES))
-    return tuple(more if asked is known else asked for asked in route), frozenset((AT_LAST,))
-
-
-def _ask_matrix(session: Session, order: Order, facts: dict[str, Any]) -> tuple[Asked, ...]:
-    """A table that cannot be evaluated lets nothing pass: a person looks at it."""
-    try:
-        return matrix_of(session, order).route(facts)
-    except TableBroken as broken:
-        return (Asked(AT_LAST, (f"审批矩阵无法判断这个订单:{broken}",), USUAL_MINUTES),)
+    """Whom the rules ask, and which of them has to choose a recipe."""
+    asking = whom_to_ask(matrix_of(session, order), facts)
+    return asking.asked, asking.choosers
 
 
 def _keep(session: Session, order: Order, route: _Route, now: datetime) -> None:
