@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
-from models.rule_columns import Column, Shape
+from models.rule_columns import Column
+from models.table_column import Kind
 
 RAW = "="
 LONGEST = 2000
@@ -36,21 +37,21 @@ def zen_of(column: Column, said: str) -> str:
     said = _plain(said)
     if said.startswith(RAW) or not said:
         return said.removeprefix(RAW).strip()
-    match column.shape:
-        case Shape.NUMBER:
+    match column.kind:
+        case Kind.NUMBER:
             return _numbers(said)
-        case Shape.YES_NO:
+        case Kind.YES_NO:
             return _yes_no(said)
-        case Shape.WORD:
+        case Kind.TEXT:
             return _word(column, said)
-        case Shape.WORDS:
+        case Kind.LIST:
             return _words(column, said)
 
 
 def said_of(column: Column, zen: str) -> str:
     """A zen cell in people's words, or as it is behind `=` when there are no words that mean exactly this."""
     zen = zen.strip()
-    told = {Shape.NUMBER: _tell_numbers, Shape.YES_NO: _tell_yes_no}.get(column.shape)
+    told = {Kind.NUMBER: _tell_numbers, Kind.YES_NO: _tell_yes_no}.get(column.kind)
     words = told(zen) if told else _tell_words(column, zen)
     return _if_the_same(words, zen, lambda said: zen_of(column, said))
 
@@ -63,12 +64,12 @@ def zen_output(column: Column, said: str, facts: Mapping[str, Column]) -> str:
     said = _plain(said)
     if said.startswith(RAW) or not said:
         return said.removeprefix(RAW).strip()
-    if column.shape is Shape.NUMBER:
+    if column.kind is Kind.NUMBER:
         number = _THOUSANDS.sub("", unicodedata.normalize("NFKC", said))
         if re.fullmatch(_NUMBER, number) is None:
             raise CellWrong(f"「{said}」应为一个数,如 22")
         return number
-    if column.names:
+    if column.closed:
         code = column.code_of(said)
         if code not in column.names:
             raise CellWrong(f"没有「{said}」:可以写 {_BETWEEN.join(names[0] for names in column.names.values())}")
@@ -80,7 +81,7 @@ def said_output(column: Column, zen: str, facts: Mapping[str, Column]) -> str:
     """What a row puts out, in people's words, or as it is behind `=`."""
     zen = zen.strip()
     words: str | None = zen
-    if column.shape is not Shape.NUMBER:
+    if column.kind is not Kind.NUMBER:
         literal = _LITERAL.fullmatch(zen)
         if literal:
             words = column.word_of(_inside(literal))
@@ -172,35 +173,35 @@ _MANY = {
     "含": lambda literals: f"some($, # in [{', '.join(literals)}])",
 }
 _EMPTY = {
-    Shape.WORD: {ANY: '$ != null and $ != ""', NONE: '$ == null or $ == ""'},
-    Shape.WORDS: {ANY: "len($) > 0", NONE: "len($) == 0"},
+    Kind.TEXT: {ANY: '$ != null and $ != ""', NONE: '$ == null or $ == ""'},
+    Kind.LIST: {ANY: "len($) > 0", NONE: "len($) == 0"},
 }
 
 
 def _word(column: Column, said: str) -> str:
-    if said in _EMPTY[Shape.WORD]:
-        return _EMPTY[Shape.WORD][said]
+    if said in _EMPTY[Kind.TEXT]:
+        return _EMPTY[Kind.TEXT][said]
     begin, rest = _begin(said, _ONE)
     literals = _literals(column, rest, contained=begin == "含")
     return _ONE[begin](literals) if begin else ", ".join(literals)
 
 
 def _words(column: Column, said: str) -> str:
-    if said in _EMPTY[Shape.WORDS]:
-        return _EMPTY[Shape.WORDS][said]
+    if said in _EMPTY[Kind.LIST]:
+        return _EMPTY[Kind.LIST][said]
     begin, rest = _begin(said, _MANY)
     return _MANY[begin or "含"](_literals(column, rest))
 
 
 def _tell_words(column: Column, zen: str) -> str:
-    empty = next((word for word, cell in _EMPTY[column.shape].items() if cell == zen), None)
+    empty = next((word for word, cell in _EMPTY[column.kind].items() if cell == zen), None)
     if empty:
         return empty
-    ways = _ONE if column.shape is Shape.WORD else _MANY
+    ways = _ONE if column.kind is Kind.TEXT else _MANY
     words = [_inside(found) for found in _LITERAL.finditer(zen)]
     literals = [_literal(word) for word in words if not ('"' in word and "'" in word)]
     begin = next((begin for begin, way in ways.items() if literals and way(literals) == zen), "")
-    shown = _BETWEEN.join(words if begin == "含" and column.shape is Shape.WORD else map(column.word_of, words))
+    shown = _BETWEEN.join(words if begin == "含" and column.kind is Kind.TEXT else map(column.word_of, words))
     return f"{begin} {shown}".strip()
 
 
@@ -247,7 +248,7 @@ def _template(said: str, facts: Mapping[str, Column]) -> str:
 
     def place(found: re.Match[str]) -> str:
         fact = _fact(found[1], facts)
-        if fact.shape is Shape.WORDS:
+        if fact.kind is Kind.LIST:
             raise CellWrong(f"「{fact.name}」是一份清单,不能写进一句话里")
         return f"${{{fact.field}}}"
 

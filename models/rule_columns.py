@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from dataclasses import field as made_by
-from enum import StrEnum
 
 from models import matrix, recipe
+from models.recipe_choice_check import columns_for
+from models.table_column import Kind, TableColumn
 from models.wording import CHANNEL_WORDS
 
 #: Code → how people call it, the usual name first.
 Names = Mapping[str, tuple[str, ...]]
 
-
-class Shape(StrEnum):
-    """What a fact is, and so what may be asked of it."""
-
-    NUMBER = "number"
-    YES_NO = "yes_no"
-    WORD = "word"
-    WORDS = "words"  # a list of words
+#: More names than the one that is shown.
+_ALSO: Mapping[str, Names] = {
+    "channel": CHANNEL_WORDS,
+    "species": recipe.SPECIES,
+    "staple": recipe.STAPLES,
+    "allergens": recipe.ALLERGENS,
+}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the fact or the output, its Chinese name, and how its values are called."""
+    """One column: the fact or the output, its Chinese name, what it is, and how its values are called."""
 
     field: str
     name: str
-    shape: Shape
-    names: Names = made_by(default_factory=dict)
+    kind: Kind
+    names: Names
+    closed: bool = False  # there are no values but those that have names
 
     def word_of(self, code: str) -> str:
         """The value as people write it."""
@@ -57,54 +57,21 @@ class Table:
         return known.get(said) or next((column for column in known.values() if column.name == said), None)
 
 
-_NUMBERS = {"amount", "quantity", "weight_kg", "age_months"}
-_YES_NO = {"made_to_order", "special", "no_recipe", "new_customer", "neutered"}
-_LISTS = {"skus", "recipes", "ingredients", "allergens"}
-
-_NAMES: dict[str, Names] = {
-    "channel": CHANNEL_WORDS,
-    "species": recipe.SPECIES,
-    "staple": recipe.STAPLES,
-    "allergens": recipe.ALLERGENS,
-    "address_risk": {"masked": ("收件人未显示",), "incomplete": ("地址不全",)},
-    "activity_level": {"low": ("低",), "medium": ("中",), "high": ("高",)},
-    "body_condition": {"underweight": ("偏瘦",), "ideal": ("正常",), "overweight": ("偏胖",)},
-}
+def _columns(known: Mapping[str, TableColumn]) -> dict[str, Column]:
+    return {field: _column(field, column) for field, column in known.items()}
 
 
-def _facts(known: Mapping[str, str], lists: set[str]) -> dict[str, Column]:
-    return {fact: Column(fact, name, _shape(fact, lists), _NAMES.get(fact, {})) for fact, name in known.items()}
+def _column(field: str, column: TableColumn) -> Column:
+    names = {code: (name,) for code, name in column.choices.items() if code} | dict(_ALSO.get(field, {}))
+    return Column(field, column.name, column.kind, names, column.closed and bool(names))
 
 
-def _shape(fact: str, lists: set[str]) -> Shape:
-    if fact in lists:
-        return Shape.WORDS
-    if fact in _NUMBERS:
-        return Shape.NUMBER
-    return Shape.YES_NO if fact in _YES_NO else Shape.WORD
-
-
-#: Who looks at an order. An order may be for several pets: its species are a list.
+#: Who looks at an order.
 APPROVAL = Table(
-    "approval",
-    "审批矩阵",
-    _facts(matrix.FACTS, _LISTS | {"species"}),
-    {
-        "role": Column("role", "谁审核", Shape.WORD, {code: (name,) for code, name in matrix.ROLES.items()}),
-        "reason": Column("reason", "理由", Shape.WORD),
-        "sla_minutes": Column("sla_minutes", "时限(分钟)", Shape.NUMBER),
-    },
-    ("role", "reason"),
+    "approval", "审批矩阵", _columns(matrix.COLUMNS.facts), _columns(matrix.COLUMNS.outputs), needed=("role",)
 )
 
-#: Which recipes suit a pet.
+#: Which recipes suit a pet. Which recipes there are, the rules themselves say.
 CHOICE = Table(
-    "choice",
-    "选配方",
-    _facts(recipe.FACTS, _LISTS),
-    {
-        "recipe": Column("recipe", "配方", Shape.WORD),
-        "rank": Column("rank", "次序", Shape.NUMBER),
-    },
-    ("recipe",),
+    "choice", "选配方", _columns(columns_for({}).facts), _columns(columns_for({}).outputs), needed=("recipe",)
 )

@@ -14,8 +14,9 @@ from sqlmodel import Session, col, select
 from models.form_edits import without_field
 from models.product import Product, Unit, save_products
 from models.recipe_edits import with_ingredient, without_recipe
+from models.rule_activation import activate_when_fit, roll_back, withdraw
 from models.rule_columns import APPROVAL
-from models.rule_desk import activate_when_fit, check_again, discard, make_draft, roll_back, withdraw
+from models.rule_desk import check_again, discard, make_draft
 from models.rule_edits import with_row
 from models.rule_history import listed
 from models.rule_version import RuleActivation, RuleKind, RulesRefused, RuleVersion, find_version, numbers_in_force
@@ -159,6 +160,18 @@ def test_of_two_that_are_to_begin_at_one_moment_the_later_wins_and_says_so(sessi
     assert (states[2], states[3]) == ("草稿(已试算)", "将于 2026-11-11 13:00 生效")
     lost = session.exec(select(RuleActivation).where(col(RuleActivation.withdrawn_at).is_not(None))).one()
     assert (lost.withdrawn_by, lost.withdrawn_why) == ("李娜", "同一时刻改为第 3 版")
+
+
+def test_a_draft_that_was_made_of_an_older_version_says_that_it_lacks_what_came_between(session: Session) -> None:
+    second, third = drafted(session, 300), drafted(session, 400)
+    follow_up = make_draft(session, MATRIX, body_over(session, 450), "王敏", "", NOW, based_on=second).version.number
+    activate_when_fit(session, MATRIX, second, None, "王敏", "", NOW)
+
+    fits = activate_when_fit(session, MATRIX, follow_up, None, "王敏", "", NOW + HOUR, untried_why="小改")
+    lacks = activate_when_fit(session, MATRIX, third, None, "李娜", "", NOW + 2 * HOUR)
+
+    assert "不是照" not in str(fits)
+    assert "注意:这一版不是照第 4 版改的,第 4 版的改动不在其中" in str(lacks)
 
 
 def test_going_back_is_to_what_held_before_and_twice_is_two_versions_back(session: Session) -> None:
