@@ -1,38 +1,20 @@
 """The approval matrix: who looks at an order before it goes on, why, and until when; or nobody.
 
-The facts that a row may ask for are these (`FACTS`); what it puts out is a role, a reason and a time in minutes. All
-rows that hold count: an order may need two roles, and one role for several reasons. No row: straight through.
+What a row may ask for and put out is in `COLUMNS`: a role, a reason and a time in minutes. All rows that hold count (of
+a `first` table, the first one): an order may need two roles, and one role for several reasons. No row: straight
+through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.decision_table import DecisionTable
-
-#: What a table may ask for, and how people call it. Amounts in yuan, weights in kg.
-FACTS = {
-    "amount": "金额(元)",
-    "channel": "渠道",
-    "shop": "店铺",
-    "province": "省份",
-    "quantity": "件数",
-    "made_to_order": "有定制",
-    "skus": "商品",
-    "species": "物种",
-    "recipes": "配方",
-    "special": "特殊配方",
-    "special_recipes": "特殊配方的名称",
-    "ingredients": "食材",
-    "allergens": "过敏原",
-    "health_notes": "健康备注",
-    "no_recipe": "没有配方",
-    "why_no_recipe": "为什么没有配方",
-    "new_customer": "新客户",
-    "address_risk": "地址风险",
-}
+from models.decision_table import Content, DecisionTable, Match, TableBroken, content_of
+from models.table_check import Problem, check_table
+from models.table_column import Kind, TableColumn, TableColumns
+from models.wording import CHANNEL_WORDS
 
 #: The roles that a row may ask, and how people call them.
 ROLES = {
@@ -43,8 +25,47 @@ ROLES = {
     "finance": "财务",
 }
 
+#: A row with this instead of a role lets an order pass, as far as it is concerned.
+STRAIGHT = {"直通": "直通", "straight": "直通", "": "直通"}
+
 #: A row without a time: DOMAIN C.
 USUAL_MINUTES = 22
+#: A week.
+MOST_MINUTES = 10_080
+
+#: What a table may ask for and put out. Amounts in yuan. None of these facts is ever null.
+COLUMNS = TableColumns(
+    facts={
+        "amount": TableColumn("金额(元)", Kind.NUMBER, least=0, step=0.01),
+        "channel": TableColumn("渠道", Kind.TEXT, {code: names[0] for code, names in CHANNEL_WORDS.items()}),
+        "shop": TableColumn("店铺", Kind.TEXT),
+        "province": TableColumn("省份", Kind.TEXT),
+        "quantity": TableColumn("件数", Kind.NUMBER, least=1, step=1),
+        "made_to_order": TableColumn("有定制", Kind.YES_NO),
+        "skus": TableColumn("商品", Kind.LIST),
+        "species": TableColumn("物种", Kind.LIST, {"dog": "犬", "cat": "猫"}),
+        "recipes": TableColumn("配方", Kind.LIST),
+        "special": TableColumn("特殊配方", Kind.YES_NO),
+        "special_recipes": TableColumn("特殊配方的名称", Kind.TEXT),
+        "ingredients": TableColumn("食材", Kind.LIST),
+        "allergens": TableColumn("过敏原", Kind.LIST),
+        "health_notes": TableColumn("健康备注", Kind.TEXT),
+        "no_recipe": TableColumn("没有配方", Kind.YES_NO),
+        "why_no_recipe": TableColumn("为什么没有配方", Kind.TEXT),
+        "new_customer": TableColumn("新客户", Kind.YES_NO),
+        "address_risk": TableColumn(
+            "地址风险", Kind.TEXT, {"": "无", "masked": "收件人未显示", "incomplete": "地址不全"}, closed=True
+        ),
+    },
+    outputs={
+        "role": TableColumn("谁审核", Kind.TEXT, {**ROLES, **STRAIGHT}, closed=True),
+        "reason": TableColumn("理由", Kind.TEXT, optional=True),
+        "sla_minutes": TableColumn("时限(分钟)", Kind.NUMBER, optional=True, least=1, most=MOST_MINUTES, step=1),
+    },
+)
+
+#: The facts that a table may ask for, and how people call them.
+FACTS = {fact: column.name for fact, column in COLUMNS.facts.items()}
 
 
 @dataclass(frozen=True)
@@ -62,21 +83,20 @@ class Matrix:
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         """`body` is `{"approval": JDM}`. Raises `TableBroken`."""
-        self.table = DecisionTable(body["approval"])
+        self._table = DecisionTable(_table_in(body))
 
     def route(self, facts: Mapping[str, Any]) -> tuple[Asked, ...]:
         """Who looks at an order with these facts, in the order of the rows; empty: straight through.
 
-        The shortest time that any row gives a role is the role's.
+        The shortest time that any row gives a role is the role's. A row that lets an order pass takes away nobody
+        whom another row asks. Raises `TableBroken` for a table that cannot tell: then the order must not pass
+        (`models.matrix_route.whom_to_ask`).
         """
         by_role: dict[str, list[tuple[str, str, int]]] = {}
-        for match in self.table.matches(facts):
-            role = str(match.output.get("role") or "")
-            if not role:
-                continue  # a row that lets an order pass
-            minutes = match.output.get("sla_minutes")
-            reason = str(match.output.get("reason") or match.row)
-            by_role.setdefault(role, []).append((match.row, reason, int(minutes or USUAL_MINUTES)))
+        for match in self._table.matches(facts):
+            role = _role_of(match)
+            if role:
+                by_role.setdefault(role, []).append((match.row, _reason_of(match), _minutes_of(match)))
         return tuple(
             Asked(
                 role=role,
@@ -86,6 +106,57 @@ class Matrix:
             )
             for role, rows in by_role.items()
         )
+
+
+def _table_in(body: object) -> Any:
+    table = body.get("approval") if isinstance(body, Mapping) else None
+    if table is None:
+        raise TableBroken('审批矩阵要写成 {"approval": 决策表}')
+    return table
+
+
+def _role_of(match: Match) -> str:
+    """The role that a row asks, "" for none. An unknown one is nobody's to look at, so that nothing passes for it."""
+    role = match.output.get("role")
+    if not isinstance(role, str) or role not in ROLES.keys() | STRAIGHT.keys():
+        raise TableBroken(f"规则「{match.row}」没有写明谁审核,也没有写直通")
+    return "" if role in STRAIGHT else role
+
+
+def _reason_of(match: Match) -> str:
+    reason = match.output.get("reason")
+    return reason.strip() if isinstance(reason, str) and reason.strip() else f"审批矩阵的规则「{match.row}」"
+
+
+def _minutes_of(match: Match) -> int:
+    minutes = match.output.get("sla_minutes")
+    if minutes is None:
+        return USUAL_MINUTES
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 1 <= minutes <= MOST_MINUTES:
+        raise TableBroken(f"规则「{match.row}」的时限要是 1 到 {MOST_MINUTES} 分钟的整数")
+    return minutes
+
+
+def check_matrix(body: object) -> list[Problem]:
+    """Everything that is wrong with this matrix (`{"approval": JDM}`); empty when it is fit. Never raises.
+
+    A `first` matrix with `"complete": true` must have a row for every order. Under `collect`, where any number of rows
+    may hold, none is an answer: straight through.
+    """
+    try:
+        model = _table_in(body)
+        content = content_of(model)
+    except TableBroken as broken:
+        return [Problem("审批矩阵", str(broken))]
+    return check_table(model, COLUMNS) or list(_without_reason(content))
+
+
+def _without_reason(content: Content) -> Iterator[Problem]:
+    columns = {column.field: column.id for column in content.outputs}
+    for row in content.rows:
+        passes = row.cells[columns["role"]].strip("\"'`") in STRAIGHT
+        if not passes and columns.get("reason") not in row.cells:
+            yield Problem(f"第 {row.number} 行「理由」", "没有写:审核的人要看到为什么")
 
 
 def roles_of(route: Sequence[Asked]) -> tuple[str, ...]:
