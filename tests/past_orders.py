@@ -6,6 +6,7 @@ number, so that every run is alike. Written set by set.
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session
 
+from models.database import transact, utcnow
 from models.fulfilment import Stage
 from models.matrix import FACTS, Matrix
 from models.matrix_route import whom_to_ask, why_no_recipe
@@ -23,7 +25,7 @@ from models.order_facts import facts_of_recipes
 from models.order_form import OrderForm, starter_form
 from models.recipe import STARTER as RECIPES
 from models.recipe import NoRecipe, RecipeBook, choose, pet_of, starter_recipes
-from models.rule_version import RuleKind
+from models.rule_version import RuleKind, draft
 from tests.many_orders import place_many
 
 STARTERS = RECIPES.parent
@@ -159,4 +161,18 @@ def place_past(session: Session, count: int, now: datetime, days: int) -> list[t
 def starter_matrix() -> dict[str, Any]:
     """The approval matrix that a new installation starts with."""
     body: dict[str, Any] = json.loads((STARTERS / "matrix.json").read_text(encoding="utf-8"))
+    return body
+
+
+def a_draft(kind: RuleKind, body: dict[str, Any]) -> int:
+    """The number of a new draft with these rules."""
+    return transact(lambda session: draft(session, kind, body, "王敏", "试", utcnow()).number)
+
+
+def stricter_matrix(over: int = 200) -> dict[str, Any]:
+    """The starter matrix, with another sum from which a nutritionist is asked."""
+    body = copy.deepcopy(starter_matrix())
+    [table] = [node for node in body["approval"]["nodes"] if node["type"] == "decisionTableNode"]
+    [row] = [row for row in table["content"]["rules"] if row["_id"] == "amount"]
+    row["amount"] = f"> {over}"
     return body
