@@ -24,9 +24,6 @@ from models.product import Product, Unit, save_products
 #: analyses, prices and recipes in their place.
 STARTER = Path(__file__).parent / "starter" / "recipes.json"
 
-#: What a pet profile must say before a recipe can be chosen (in the order a person is asked).
-REQUIRED = ("species", "weight_kg", "staple_preference", "allergens")
-
 #: How customers say that there is no allergy.
 NO_ALLERGY = frozenset(("none", "无", "no", "没有", "无过敏", "不过敏", "暂无", "n/a"))
 
@@ -218,25 +215,6 @@ def pet_of(values: Mapping[str, Any]) -> Pet:
         neutered=values.get("neutered"),
         body_condition=values.get("body_condition") or None,
         health_notes=values.get("health_notes") or "",
-    )
-
-
-def read_profile(profile: dict[str, Any]) -> Pet:
-    """The pet in a profile as customers fill it in. Raises `ProfileIncomplete`."""
-    missing = [name for name in REQUIRED if profile.get(name) is None or str(profile[name]).strip() == ""]
-    if "allergens" in missing and profile.get("allergens") is not None:
-        missing.remove("allergens")  # an empty answer is an answer: no allergies
-    if missing:
-        raise ProfileIncomplete(missing)
-    answer = profile["allergens"]
-    if str(answer).strip().lower() in NO_ALLERGY:
-        answer = []
-    names = answer if isinstance(answer, list) else re.split(r"[,\uff0c\u3001;\uff1b/|\n]", str(answer))
-    allergens = [name for name in (str(name).strip().lower() for name in names) if name and name not in NO_ALLERGY]
-    return Pet(
-        species=_code(SPECIES, str(profile["species"])),
-        staple=_code(STAPLES, str(profile["staple_preference"])),
-        allergens=frozenset(_code(ALLERGENS, name.removeprefix("对").removesuffix("过敏")) for name in allergens),
     )
 
 
