@@ -13,7 +13,7 @@ from models.wording import STAGE_WORDS
 STAGES = {
     "received": "从渠道接到,还没有锁定库存。",
     "reserved": "商品或原料已预留给它,别人拿不走。",
-    "approved": "不需要审核,或营养师已批准。",
+    "approved": "不需要审核,或每个要审核的角色都已批准。",
     "produced": "要定制的已做好,现货已备好,可以出运单。",
     "shipped": "运单已生成,平台已标记发货。",
     "delivered": "快递显示已签收,进入 7 天售后期。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -12,15 +13,18 @@ from models.change import ChangeKind, record
 from models.checks import check
 from models.explain import explain
 from models.fulfilment import (
+    Claim,
     ClaimLost,
     Fulfilment,
     FulfilmentLine,
     Stage,
     WaitingOn,
     carried_by,
+    claim_order,
     fulfilments_of,
     hold_on,
-)
+    park,
+)  # fmt: skip
 from models.order import Order, lines_of
 from models.recipe import AllergenInside
 from models.reservation import Purpose, Reservation
@@ -47,6 +51,7 @@ from tests.models.build import (
 )  # fmt: skip
 from tests.models.test_stock_at_once import at_once
 
+HOUR = timedelta(hours=1)
 LEAD = row("lead", role="customer_service_lead", reason='"大额订单"', minutes=10, amount="> 500")
 SPECIAL = row("special-lead", role="customer_service_lead", reason='"特殊配方"', special="true")
 CHICKEN = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": "鸡肉"}
@@ -259,6 +264,27 @@ def test_an_explanation_names_each_role(session: Session) -> None:
     assert "- 客服主管审核已由 李雷 于 11-11 12:00 决定:批准" in chinese
     assert "review by the nutritionist open, due 11-11 12:22" in english
     assert "reviewed by the customer service lead (李雷) at 11-11 12:00: approved" in english
+
+
+def test_what_waits_for_several_roles_or_for_another_part_is_sound(session: Session) -> None:
+    install(session, LEAD)
+    order = reserved(session)
+    _second_part(session, order)
+    for number in (1, 2):
+        standing(session, order, number)
+        park(session, _claimed_part(session, order, number), WaitingOn.REVIEW, "审核", NOW + HOUR, now=NOW)
+    assert len(cases_of(session, order.id or 0)) == 2
+    broken = {violation.code for violation in check(session, NOW)}
+    assert not broken & {"two_open_reviews", "waits_for_no_review", "review_of_what_moved_on"}
+
+
+def _claimed_part(session: Session, order: Order, number: int) -> Claim:
+    claims = claim_order(session, order.id or 0, "test-lane", 120, NOW)
+    (mine,) = [claim for claim in claims if claim.number == number]
+    for other in claims:
+        if other is not mine:
+            park(session, other, WaitingOn.RETRY, "", NOW, now=NOW)
+    return mine
 
 
 def _part(session: Session, order: Order, number: int) -> int:
