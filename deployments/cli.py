@@ -222,14 +222,24 @@ def for_every_command(shadow: Shadow = False) -> None:
 
 def main() -> None:
     """The entry point: typed problems become a sentence on standard error and exit code 1."""
-    from deployments import cli_channels, cli_check, cli_coupon, cli_data, cli_import, cli_orders, cli_shadow, cli_stock
+    from deployments import (
+        cli_channels,
+        cli_check,
+        cli_coupon,
+        cli_data,
+        cli_import,
+        cli_orders,
+        cli_rules,
+        cli_shadow,
+        cli_stock,
+    )
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese must not stop us
     whole = typer.Typer(**SHAPE)
     whole.callback()(for_every_command)
-    parts = (cli_check, cli_orders, cli_channels, cli_import, cli_stock, cli_coupon, cli_data, cli_shadow)
+    parts = (cli_check, cli_orders, cli_channels, cli_import, cli_stock, cli_rules, cli_coupon, cli_data, cli_shadow)
     for part in (app, *(one.app for one in parts)):
         whole.add_typer(part)
     try:
@@ -271,8 +281,10 @@ SAY_IT_THEMSELVES = frozenset(
         "NotThere",
         "OrderUnknown",
         "PrivacyKeyMissing",
+        "RulesRefused",
         "SheetRefused",
         "SheetWrong",
+        "TryoutFailed",
         "SplitRefused",
         "StockRefused",
     }
