@@ -16,16 +16,16 @@ from models.review import Verdict, decide
 #: As many as one run decides; the next run takes the rest.
 MOST = 500
 
-#: Stands for anything in a reason.
-ANYTHING = "*"
+#: Each stands for anything in a reason; the second is how the report writes it.
+ANYTHING = "*…"
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Which reviews: these numbers (of orders, of cases), or every open one with this role, reason and amount.
 
-    `reason` is a case's only reason; a `*` in it stands for anything, as in `金额 * 元,超过 500 元`. `up_to_fen` is the
-    order's amount.
+    `reason` is a case's only reason; a `*` or `…` in it stands for anything, as in `金额 * 元,超过 500 元`.
+    `up_to_fen` is the order's amount.
     """
 
     orders: Sequence[str] = ()
@@ -111,7 +111,8 @@ def find(session: Session, wanted: Wanted) -> list[Found]:
 
 def _pattern(reason: str) -> str:
     """The reason for LIKE: what means something there is meant as it stands, but for our own sign."""
-    return re.sub(r"[!%_]", lambda sign: f"!{sign[0]}", reason).replace(ANYTHING, "%")
+    quoted = re.sub(r"[!%_]", lambda sign: f"!{sign[0]}", reason)
+    return re.sub(f"[{ANYTHING}]", "%", quoted)
 
 
 def approve(session: Session, found: Found, reviewer: str, remark: str, now: datetime) -> tuple[bool, str]:

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from models.allocation import made_of
 from models.feeding import FeedingPlan, feeding_plan
+from models.form_field import FieldKind
 from models.order import Contact, Order, OrderLine
 from models.order_form import OrderForm
 from models.privacy import without_numbers
@@ -120,7 +121,7 @@ def sight_of(session: Session, case: ReviewCase, now: datetime) -> Sight:
         earlier=_earlier(session, order),
         matrix_number=number_of(session, order, RuleKind.MATRIX),
         rows=rows,
-        note=without_numbers(order.note),
+        note=quietly(order.note),
     )
 
 
@@ -174,13 +175,24 @@ def _line(
     today = now.astimezone(TZ).date()
     return SeenLine(
         **plain,
-        pet={title: without_numbers(said) for title, said in form.told(line.pet, now=now).items()},
+        pet=_quietly(form, form.told(line.pet, now=now)),
         missing=tuple(form.names_of(result.asked)),
         recipe=recipe,
         ingredients=_ingredients(session, recipe, weight_g, quantity) if recipe else (),
         feeding=feeding_plan(result.values, recipe, weight_g, quantity, today=today) if recipe else None,
         allowed=allowed_recipes(book, result.values),
     )
+
+
+def _quietly(form: OrderForm, told: Mapping[str, str]) -> dict[str, str]:
+    """The answers, with what could be somebody's number hidden where customers write in their own words."""
+    exact = {asked.title() for asked in form.fields if asked.kind in (FieldKind.DATE, FieldKind.NUMBER)}
+    return {title: said if title in exact else quietly(said) for title, said in told.items()}
+
+
+def quietly(text: str) -> str:
+    """Free text in which no number can be somebody's; the sign for a hidden one means nothing in Markdown."""
+    return without_numbers(text).replace("****", "〔号码〕")
 
 
 def _ingredients(session: Session, recipe: Recipe, weight_g: int, quantity: int) -> tuple[tuple[str, int], ...]:

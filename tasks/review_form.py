@@ -20,6 +20,7 @@ from pydantic import Field, create_model
 from models.recipe import Recipe
 from models.review import Verdict
 from models.review_sight import SeenLine, Sight
+from tasks.review_page import FOLLOWS
 
 #: A select that is left alone.
 UNCHANGED = "不换"
@@ -29,10 +30,10 @@ _RECIPE = "recipe_"
 class Choice(StrEnum):
     """What the form offers, as reviewers read it."""
 
-    APPROVE = "批准"
-    CHANGE_RECIPE = "换配方"
-    ASK_CUSTOMER = "退回客户补充"
-    REJECT = "拒绝并退款"
+    APPROVE = FOLLOWS[Verdict.APPROVE][0]
+    CHANGE_RECIPE = FOLLOWS[Verdict.CHANGE_RECIPE][0]
+    ASK_CUSTOMER = FOLLOWS[Verdict.ASK_CUSTOMER][0]
+    REJECT = FOLLOWS[Verdict.REJECT][0]
 
 
 VERDICTS = {choice: Verdict[choice.name] for choice in Choice}
@@ -51,13 +52,10 @@ class ReviewDecision:
 class ReviewForm(RunInput):
     """What every form asks."""
 
-    reviewer: str = Field(
-        title="审核人", description="请填写姓名", min_length=1, max_length=40, json_schema_extra={"position": 20}
-    )
+    reviewer: str = Field(title="审核人(姓名)", min_length=1, max_length=40, json_schema_extra={"position": 20})
     note: str = Field(
         default="",
-        title="备注",
-        description="客户或同事会看到的理由",
+        title="备注(客户或同事会看到)",
         max_length=500,
         json_schema_extra={"position": 21},
     )
@@ -67,21 +65,34 @@ class ReviewForm(RunInput):
         """Nothing: a form is stored (`store_form`) before its run suspends, so that no run ever waits without one."""
 
 
-def form_for(sight: Sight) -> type[ReviewForm]:
-    """The form of one case: the recipe of a line can be changed to those that its pet may have."""
+def form_for(sight: Sight, page: str) -> type[ReviewForm]:
+    """The form of one case, with the page on top: the recipe of a line can be changed to those that its pet may have.
+
+    The page is the help of the first question. Prefect would show a description above the form, too, but squeezes it
+    into what the form leaves of the window, which on a small one is nothing.
+    """
+    order_no = sight.order.order_no
     changeable = sight.changeable
     offered = [choice for choice in Choice if choice is not Choice.CHANGE_RECIPE or changeable]
     usual = Choice.CHANGE_RECIPE if sight.case.recipes and changeable else Choice.APPROVE  # a recipe is to be chosen
     fields: dict[str, Any] = {
+        "order": (
+            str,
+            Field(
+                default=order_no,
+                title="订单",
+                description=page,
+                json_schema_extra={"enum": [order_no], "position": 0},
+            ),
+        ),
         "verdict": (
             Literal[tuple(str(choice) for choice in offered)],
             Field(
                 default=str(usual),
                 title="结论",
-                description="批准后订单自动继续",
                 json_schema_extra={"position": 1},
             ),
-        )
+        ),
     }
     for place, line in enumerate(changeable):
         others = [label(recipe) for recipe in line.allowed if line.recipe is None or recipe.code != line.recipe.code]
@@ -90,7 +101,7 @@ def form_for(sight: Sight) -> type[ReviewForm]:
             Field(
                 default=UNCHANGED,
                 title=f"新配方:{_short(line)}" if len(changeable) > 1 else "新配方",
-                description="只在结论是「换配方」时选;只列出不含它的过敏原的配方",
+                description="只在结论是「换配方」时选;不含这只宠物的过敏原",
                 json_schema_extra={"position": 2 + place},
             ),
         )
@@ -114,18 +125,17 @@ def read_answer(answer: Mapping[str, Any]) -> ReviewDecision:
     )
 
 
-async def store_form(client: PrefectClient, form: type[ReviewForm], page: str, keyset: Keyset, run_id: UUID) -> None:
-    """Store the form and the page above it with the run. Twice: what is stored stays (Prefect answers 409)."""
+async def store_form(client: PrefectClient, form: type[ReviewForm], keyset: Keyset, run_id: UUID) -> None:
+    """Store the form with the run. Twice: what is stored stays (Prefect answers 409)."""
     schema = form.model_json_schema(by_alias=True)
     properties = schema["properties"]
     by_place = sorted(properties, key=lambda name: int(properties[name]["position"]))
     schema["properties"] = {name: properties[name] for name in by_place}
-    for key, value in ((keyset["description"], page), (keyset["schema"], schema)):
-        try:
-            await client.create_flow_run_input(run_id, key, json.dumps(value, ensure_ascii=False))
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code != 409:
-                raise
+    try:
+        await client.create_flow_run_input(run_id, keyset["schema"], json.dumps(schema, ensure_ascii=False))
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 409:
+            raise
 
 
 def _short(line: SeenLine) -> str:

@@ -98,14 +98,14 @@ async def _show(client: PrefectClient, deployment: UUID, case: ReviewCase) -> No
         idempotency_key=f"review-{case.id}-{case.opened_at.timestamp():.6f}-{case.run_attempt}",
     )
     faults.point("review_run_made")
-    await store_form(client, form, page_of(sight), keyset, run.id)
+    await store_form(client, form, keyset, run.id)
     faults.point("review_form_stored")
     await in_transaction(lambda session: remember_run(session, case.id, str(run.id)))
 
 
 def _seen(session: Session, case: ReviewCase) -> tuple[Sight, type[ReviewForm]]:
     sight = sight_of(session, case, utcnow())
-    return sight, form_for(sight)
+    return sight, form_for(sight, page_of(sight))
 
 
 def remember_run(session: Session, case_id: int | None, run_id: str) -> str | None:

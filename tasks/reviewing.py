@@ -64,18 +64,18 @@ async def ask_reviewer(case_id: int, round: int, refused: str = "") -> None:
     context = FlowRunContext.get()
     assert context is not None and context.flow_run is not None
     run_id = context.flow_run.id
-    form, page = await in_transaction(lambda session: _form(session, case_id, refused))
+    form = await in_transaction(lambda session: _form(session, case_id, refused))
     async with get_client() as client:
-        await store_form(client, form, page, _keyset(round), run_id)
+        await store_form(client, form, _keyset(round), run_id)
     before = await in_transaction(lambda session: remember_run(session, case_id, str(run_id)))
     if before is not None:
         await close_run(UUID(before))
     await asuspend_flow_run(wait_for_input=form, timeout=SHOWN_FOR, key=_key(round))
 
 
-def _form(session: Session, case_id: int, refused: str) -> tuple[type[ReviewForm], str]:
+def _form(session: Session, case_id: int, refused: str) -> type[ReviewForm]:
     sight = sight_of(session, session.get_one(ReviewCase, case_id), utcnow())
-    return form_for(sight), page_of(sight, refused)
+    return form_for(sight, page_of(sight, refused))
 
 
 def _key(round: int) -> str:

@@ -22,8 +22,6 @@ from tests.house import House
 from tests.orders import Kind, fulfilment_of
 from tests.prefect import RunningServer, read_run, run_here
 
-SCHEMA, PAGE = "suspended-review-schema", "suspended-review-description"
-
 
 @pytest.fixture(autouse=True)
 async def _deployed(home: House, prefect_server: RunningServer) -> None:
@@ -36,7 +34,7 @@ async def _deployed(home: House, prefect_server: RunningServer) -> None:
 async def test_the_reviewer_sees_all_that_there_is_to_decide_by(home: House, prefect_server: RunningServer) -> None:
     order = await placed(home, Kind.MADE_COSTLY)
     await carry(order)
-    page = _stored(prefect_server, order, PAGE)
+    page = _page(prefect_server, order)
     for shown in (
         order.order_no, "营养师", "超过 500 元", "审批矩阵第", "宠物档案", "物种", "体重", "原料", "每公斤",
         *_recipes(order), "每天", "千卡", "以前的订单", "结论之后", Choice.CHANGE_RECIPE, Choice.REJECT,
@@ -54,7 +52,7 @@ async def test_only_recipes_without_an_allergen_of_the_pet_can_be_chosen(
     _sql(f"UPDATE order_line SET answers = {beef} WHERE order_id = :id", id=order.id)
     await carry(order)
     (run,) = review_runs(prefect_server, order)
-    form = stored_input(prefect_server, run["id"], SCHEMA)
+    form = _form(prefect_server, order)
     name, field = next((name, field) for name, field in form["properties"].items() if name.startswith("recipe_"))
     assert field["enum"][0] == UNCHANGED and len(field["enum"]) > 1
     assert not any("BEEF" in choice for choice in field["enum"])
@@ -82,7 +80,7 @@ async def test_what_cannot_be_taken_is_asked_again_in_the_same_run_with_the_reas
         again = await run_here(REVIEW, await read_run(run["id"]))
         # then the same run waits again, and says why
         assert again.state is not None and again.state.is_paused()
-        page = stored_input(prefect_server, run["id"], f"suspended-review-{number}-description")
+        page = _page(prefect_server, order, f"-{number}")
         assert page.startswith("> **上一次提交没有采纳**") and "换配方要写明新的配方" in page
         assert (await case_of(order)).run_id == run["id"]
     # and what is filled in then counts
@@ -221,13 +219,19 @@ async def test_how_reviews_went_is_an_artifact(home: House, prefect_server: Runn
     assert (await report_reviews(days=2, return_state=True)).is_completed()
     with prefect_server.http() as api:
         artifact = api.get("artifacts/reviews/latest").json()
-    for shown in ("自动放行", "中位", "P95", "按理由", "金额 &#42; 元,超过 500 元", "营养师", "█"):
+    for shown in ("自动放行", "中位", "P95", "按理由", "金额 … 元,超过 500 元", "营养师", "█"):
         assert shown in artifact["data"], shown
 
 
-def _stored(server: RunningServer, order: Order, key: str) -> Any:
+def _form(server: RunningServer, order: Order, round: str = "") -> dict[str, Any]:
+    """The form that is stored with the order's run."""
     (run,) = review_runs(server, order)
-    return stored_input(server, run["id"], key)
+    return dict(stored_input(server, run["id"], f"suspended-review{round}-schema"))
+
+
+def _page(server: RunningServer, order: Order, round: str = "") -> str:
+    """What the reviewer reads above its first question."""
+    return str(_form(server, order, round)["properties"]["order"]["description"])
 
 
 def _messages(home: House, order: Order) -> list[str]:

@@ -43,8 +43,8 @@ async def test_a_costly_order_waits_as_one_suspended_run_that_shows_the_form(
     assert run["parameters"] == {"case_id": (await case_of(order)).id}
     assert set(run["tags"]) >= {"channel:shopify", "stage:review", "role:nutritionist"}
     form = stored_input(prefect_server, run["id"], "suspended-review-schema")
-    assert list(form["properties"]) == ["verdict", "reviewer", "note"]
-    page = stored_input(prefect_server, run["id"], "suspended-review-description")
+    assert list(form["properties"]) == ["order", "verdict", "reviewer", "note"]
+    page = form["properties"]["order"]["description"]
     assert order.order_no in page and "超过 500 元" in page
 
 

@@ -67,7 +67,7 @@ def test_groups_are_by_role_reason_reviewer_and_day(session: Session) -> None:
 
     assert [(g.name, g.opened, g.decided) for g in board.by_role] == [("nutritionist", 2, 2), ("finance", 1, 0)]
     assert [(g.name, g.opened, g.median) for g in board.by_reason] == [
-        ("金额 * 元,超过 500 元", 2, 15.0),
+        ("金额 … 元,超过 500 元", 2, 15.0),
         ("地址有风险", 1, None),
         ("特殊配方:处方粮", 1, 10.0),
     ]
