@@ -7,7 +7,7 @@ answers again. A table that cannot be evaluated on an order is a finding about t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -97,7 +97,7 @@ class Trial:
         self.kind = RuleKind(rules.kind)
         if self.kind is RuleKind.FORM:
             self.form = OrderForm(rules.bodies[RuleKind.FORM])
-            self.past_forms = {number: OrderForm(body) for number, body in rules.past.items()}
+            self.past_forms = {number: _PastForm(body) for number, body in rules.past.items()}
             return
         self.matrix = Matrix(rules.bodies[RuleKind.MATRIX])
         if self.kind is RuleKind.RECIPES:
@@ -158,14 +158,14 @@ class Trial:
 
     def _ask_form(self, order: PastOrder, found: Finding) -> None:
         at = datetime.fromisoformat(order.placed_at)
+        past = self.past_forms.get(order.version)
         then, now = [], []
         for answers in order.answers:
             result = self.form.check(answers, at)
             now.append(result)
             # one that went on was complete, unless somebody let it pass: asked only where it makes a difference
-            asked_then = not result.complete or order.facts is None
-            form = self.past_forms.get(order.version) if asked_then else None
-            then.append(FormResult() if form is None else form.check(answers, at))
+            differs = past is not None and (order.facts is None or past.may_have_asked(result))
+            then.append(past.form.check(answers, at) if past is not None and differs else FormResult())
         for before, after in zip(then, now, strict=True):
             for name in after.asked:
                 if name not in before.asked:
@@ -174,6 +174,31 @@ class Trial:
             found.changes[Change.HELD] = "、".join(self.form.names_of(tuple(found.asked)))
         elif not all(each.complete for each in then) and all(each.complete for each in now):
             found.changes[Change.FREED] = "不再缺答案"
+
+
+class _PastForm:
+    """A form by which orders of the past were asked."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.form = OrderForm(body)
+        self._known = frozenset(each.name for each in self.form.fields)
+        self._required = frozenset(_required_in(self.form.schema))
+
+    def may_have_asked(self, result: FormResult) -> bool:
+        """Whether this form, too, may ask what another one asks. Its own check is not cheap."""
+        missing = not self._required.isdisjoint(result.missing)
+        return missing or any(wrong.field in self._known for wrong in result.wrong)
+
+
+def _required_in(schema: Any) -> Iterator[str]:
+    """The questions that some part of a schema requires."""
+    if isinstance(schema, Mapping):
+        required = schema.get("required")
+        yield from (name for name in required if isinstance(name, str)) if isinstance(required, list) else ()
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _required_in(part)
 
 
 @dataclass(frozen=True)

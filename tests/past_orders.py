@@ -169,10 +169,16 @@ def a_draft(kind: RuleKind, body: dict[str, Any]) -> int:
     return transact(lambda session: draft(session, kind, body, "王敏", "试", utcnow()).number)
 
 
+def table_in(model: dict[str, Any]) -> dict[str, Any]:
+    """The content of a model's table, to be changed."""
+    [content] = [node["content"] for node in model["nodes"] if node["type"] == "decisionTableNode"]
+    found: dict[str, Any] = content
+    return found
+
+
 def stricter_matrix(over: int = 200) -> dict[str, Any]:
     """The starter matrix, with another sum from which a nutritionist is asked."""
     body = copy.deepcopy(starter_matrix())
-    [table] = [node for node in body["approval"]["nodes"] if node["type"] == "decisionTableNode"]
-    [row] = [row for row in table["content"]["rules"] if row["_id"] == "amount"]
+    [row] = [row for row in table_in(body["approval"])["rules"] if row["_id"] == "amount"]
     row["amount"] = f"> {over}"
     return body

@@ -16,7 +16,7 @@ from tests.benchmarks.report import say
 
 HERE = Path(__file__).parent
 #: Every benchmark, in the order of the table.
-NAMES = ("lane", "footprint", "reservation", "claim", "oversell", "intake", "webhooks", "growth")
+NAMES = ("lane", "footprint", "reservation", "claim", "oversell", "intake", "webhooks", "rules", "growth")
 FIGURES = HERE / "figures.json"
 BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
 
