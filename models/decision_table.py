@@ -206,19 +206,14 @@ def _columns(content: Mapping[str, Any], part: str) -> list[Column]:
     listed = content.get(part)
     if not isinstance(listed, list) or not all(isinstance(column, Mapping) for column in listed):
         raise TableBroken(f"决策表缺少 {part}")
-    if len(listed) > MOST_COLUMNS:
-        raise TableBroken(f"{part} 有 {len(listed)} 列,最多 {MOST_COLUMNS} 列")
     return [_column(column, part) for column in listed]
 
 
 def _column(column: Mapping[str, Any], part: str) -> Column:
     told = [column.get(name) or "" for name in ("id", "name", "field")]
-    if not all(isinstance(text, str) and len(text) <= LONGEST_NAME for text in told):
-        raise TableBroken(f"{part} 里有一列的 id、name 或 field 不是 {LONGEST_NAME} 字以内的文字")
-    column_id, name, field = told
-    field = field.strip()
-    if not column_id:
-        raise TableBroken(f"{part} 里有一列没有 id")
+    if not told[0] or not all(isinstance(text, str) and len(text) <= LONGEST_NAME for text in told):
+        raise TableBroken(f"{part} 里有一列没有 id,或 id、name、field 不是 {LONGEST_NAME} 字以内的文字")
+    column_id, name, field = told[0], told[1], told[2].strip()
     if (field or part == "outputs") and not _FIELD.fullmatch(field):
         raise TableBroken(f"列「{name or column_id}」的字段「{field}」要用英文字母、数字和下划线(如 amount)")
     return Column(column_id, name or field or column_id, field)
@@ -297,7 +292,7 @@ def _put_out(row: _Asked, field: str, cell: Cell, facts: Mapping[str, Any]) -> A
 
 def _reason(error: Exception) -> str:
     """Why the engine could not, without its stack trace."""
-    first = (str(error).splitlines() or [""])[0]
+    first = str(error).partition("\n")[0]
     try:
         first = str(json.loads(first)["source"])
     except (ValueError, TypeError, KeyError):

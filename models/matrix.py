@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.decision_table import Content, DecisionTable, Match, TableBroken, content_of
-from models.table_check import Problem, check_table
+from models.table_check import Problem, check_table, examine_table
 from models.table_column import Kind, TableColumn, TableColumns
 from models.wording import CHANNEL_WORDS
 
@@ -149,6 +149,15 @@ def check_matrix(body: object) -> list[Problem]:
     except TableBroken as broken:
         return [Problem("审批矩阵", str(broken))]
     return check_table(model, COLUMNS) or list(_without_reason(content))
+
+
+def remarks_on_matrix(body: object) -> list[Problem]:
+    """What is worth knowing about a matrix that is fit (`check_matrix`): nothing here forbids it."""
+    try:
+        sampled = examine_table(_table_in(body), COLUMNS).sampled
+    except TableBroken:
+        return []
+    return [Problem("审批矩阵", "情形太多,只抽查了一部分,重叠和空缺可能没有全部找到")] if sampled else []
 
 
 def _without_reason(content: Content) -> Iterator[Problem]:

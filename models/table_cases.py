@@ -63,7 +63,8 @@ class Cases:
         self, cells: Sequence[Cell], with_cell: Mapping[Cell, int], facts: Mapping[str, TableColumn], most: int
     ) -> Block:
         named = sorted({fact for cell in cells for fact in cell.facts}, key=list(facts).index)
-        samples = [facts[fact].samples([cell.parts for cell in cells if fact in cell.facts]) for fact in named]
+        # what one fact is compared with is a limit of the other as well
+        samples = [facts[fact].samples([cell.parts for cell in cells]) for fact in named]
         whole = prod(map(len, samples)) <= most
         self.sampled |= not whole
         cases = []

@@ -111,9 +111,11 @@ def _tokens(said: str) -> Iterator[Token]:
 def _template(said: str, at: int) -> tuple[int, int]:
     """Where reading goes on after a stretch of a template's text: (position, the same if that is inside ${…})."""
     end, opening = said.find("`", at), said.find("${", at)
+    if opening >= 0 and (end < 0 or opening < end):
+        return opening + 2, opening + 2
     if end < 0:
         raise CellRefused("` 没有成对")
-    return (opening + 2, opening + 2) if 0 <= opening < end else (end + 1, 0)
+    return end + 1, 0
 
 
 def _named(name: str, called: bool) -> str:
