@@ -36,7 +36,7 @@ def with_row(body: Body, table: Table, cells: Mapping[str, str], name: str = "",
     lacking = [table.outputs[field].name for field in table.needed if not said.get(field)]
     if lacking:
         raise RulesRefused(f"这一行还缺:{'、'.join(lacking)}。没有任何改变。")
-    row = {"_id": name or _named_after(said), "_description": note}
+    row = {"_id": name or named_after(said), "_description": note}
     row |= {column_id(content, table, field): cell for field, cell in said.items() if cell}
     put_row(content, row)
     return changed
@@ -104,7 +104,8 @@ def _copied(body: Body, table: Table) -> tuple[dict[str, Any], dict[str, Any]]:
         raise RulesRefused(f"{table.name}不是一张完整的决策表({broken}):请先导入一份好的。没有任何改变。") from None
 
 
-def _named_after(said: Mapping[str, str]) -> str:
+def named_after(said: Mapping[str, str]) -> str:
+    """The id of a row that nobody named: equal cells, equal ids."""
     whole = json.dumps({field: cell for field, cell in said.items() if cell}, sort_keys=True)
     return f"row-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 

@@ -31,7 +31,7 @@ def sheets_of(data: bytes) -> list[list[Row]]:
     if not data:
         raise SheetWrong("文件是空的。")
     if len(data) > MOST_BYTES:
-        raise SheetWrong(f"文件超过 {MOST_BYTES // 1024 // 1024} MB:请只留编码和数量两列,或分成几个文件。")
+        raise SheetWrong(f"文件超过 {MOST_BYTES // 1024 // 1024} MB:请删去不用的列,或分成几个文件。")
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise SheetWrong("这是旧版 Excel(.xls)或加了密码的文件:请另存为不加密的 .xlsx 或 CSV。")
     if data.startswith(b"PK"):
@@ -73,7 +73,7 @@ def _bounded(rows: int) -> None:
 def _xlsx(data: bytes) -> list[list[Row]]:
     from openpyxl import load_workbook  # a third of a second that only this needs
 
-    _demand_harmless(data)
+    demand_harmless(data)
     try:
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
         with closing(book):
@@ -84,14 +84,14 @@ def _xlsx(data: bytes) -> list[list[Row]]:
         raise SheetWrong("这个 .xlsx 打不开:请在表格软件里打开后重新另存,再上传。") from error
 
 
-def _demand_harmless(data: bytes) -> None:
+def demand_harmless(data: bytes) -> None:
     """Look at what it unpacks to before anything is unpacked, and refuse XML that defines entities."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as parts:
             listed = parts.infolist()
             # a part never unpacks to more than it announces: what is announced can be relied on
             if len(listed) > MOST_PARTS or sum(part.file_size for part in listed) > MOST_UNPACKED:
-                raise SheetWrong("这个 .xlsx 展开后太大:请只留编码和数量两列再保存。")
+                raise SheetWrong("这个 .xlsx 展开后太大:请删去不用的列和工作表再保存。")
             for part in listed:
                 if part.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in parts.read(part).upper():
                     raise SheetWrong("这个 .xlsx 里有不该有的内容:请在表格软件里打开后重新另存。")
