@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.decision_table import TableBroken
 from models.matrix import COLUMNS, FACTS, ROLES, USUAL_MINUTES, Matrix, check_matrix, remarks_on_matrix, roles_of
+from models.matrix_route import whom_to_ask
 from models.recipe import STARTER
 from models.table_column import Kind
 from tests.models.tables import jdm
@@ -104,6 +105,15 @@ def test_a_row_that_asks_nobody_who_exists_lets_nothing_pass(row: list[str], why
         Matrix(body(["amount"], [["", *row]])).route({"amount": 5, "special": True})
 
     assert why in str(broken.value)
+
+
+def test_an_order_that_the_matrix_cannot_judge_goes_to_the_nutritionist() -> None:
+    matrix = Matrix(body(["amount"], [["> 500", *NUTRITIONIST]]))
+
+    asking = whom_to_ask(matrix, {"amount": "很多", "no_recipe": False})
+
+    assert [(asked.role, asked.sla_minutes) for asked in asking.asked] == [("nutritionist", USUAL_MINUTES)]
+    assert "第 1 行「amount」的「> 500」无法判断" in asking.asked[0].reasons[0]
 
 
 @pytest.mark.parametrize("reason", ["", '""', "why_no_recipe", "null", "5"])
