@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,8 +15,12 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 
 from deployments.catalogue import DEPLOYMENTS
 from models.database import engine_for, transact, utcnow
+from models.past_orders import first_page, page, the_past
 from models.rule_version import RuleKind, find_version
-from tests.house import living_in
+from models.tryout import PastOrder, Trial
+from tests.carrying import carry, placed
+from tests.house import House, living_in
+from tests.orders import Kind
 from tests.past_orders import a_draft, place_past, stricter_matrix
 from tests.prefect import RunningServer, deploy_for_test, run_here
 
@@ -79,3 +84,30 @@ async def test_what_cannot_be_tried_ends_with_a_word(
     run = await run_here(ENTRY, parameters={"kind": "form", "number": number, "your_name": name})
     assert run.state_name == state
     assert await artifacts_of(run) == {}
+
+
+@pytest.mark.parametrize("kind", list(RuleKind))
+async def test_what_really_happened_to_orders_is_what_the_rules_in_force_say(
+    home: House, prefect_server: RunningServer, kind: RuleKind
+) -> None:
+    # given orders that were carried: two straight through, two to a nutritionist
+    orders = [await placed(home, each) for each in (Kind.STOCKED, Kind.MADE, Kind.COSTLY, Kind.MADE_COSTLY)]
+    for order in orders:
+        await carry(order)
+    # when the version in force is asked about them again
+    past = transact(lambda session: the_past(session, kind, 1, 1, utcnow()))
+    found = transact(lambda session: page(session, past, first_page(past), 10_000))
+    assert found is not None
+    read = {told["id"]: PastOrder(**told) for told in json.loads(found.orders)}
+    trial = Trial(past.rules)
+    findings = [trial.look(read[order.id or 0]) for order in orders]
+    # then nothing would change, and it saw what there was
+    assert [finding.changes for finding in findings] == [{}] * 4
+    assert [finding.broken for finding in findings] == [[]] * 4
+    if kind is RuleKind.FORM:
+        assert [bool(read[order.id or 0].answers) for order in orders] == [False, True, False, True]
+        return
+    assert [list(finding.after) for finding in findings] == [[], [], ["nutritionist"], ["nutritionist"]]
+    if kind is RuleKind.RECIPES:
+        assert [bool(finding.recipes) for finding in findings] == [False, True, False, True]
+        assert [finding.cost_fen is not None for finding in findings] == [False, True, False, True]
