@@ -23,7 +23,7 @@ STAGE_WORDS = {
 WAITING_WORDS = {
     "payment": ("等待付款", "payment"),
     "stock_check": ("等待仓库核对", "stock check"),
-    "review": ("等待营养师审核", "nutritionist"),
+    "review": ("等待审核", "review"),
     "production": ("等待生产完成", "production"),
     "carrier": ("等待快递签收", "carrier"),
     "customer": ("等待客户补充资料", "customer"),

@@ -231,7 +231,7 @@ def test_without_a_terminal_the_view_is_plain_lines(session: Session) -> None:
         view.show(progress, 5, 0.5, [PROVEN], [])
         view.show(progress, 5, 0.5, [PROVEN], [])
 
-    assert said.getvalue().splitlines() == ["订单 3/5 已发货 2 已通知 2 | 已发货 2 已锁库存 1 | 等待营养师审核 1"]
+    assert said.getvalue().splitlines() == ["订单 3/5 已发货 2 已通知 2 | 已发货 2 已锁库存 1 | 等待审核 1"]
 
 
 def test_asking_twice_to_stop_makes_it_hurry() -> None:

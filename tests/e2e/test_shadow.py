@@ -114,7 +114,7 @@ async def test_a_lane_carries_twenty_orders_on_paper_and_the_report_compares_the
 
     page = as_markdown(report)
     assert "可比较的 5 单里 **3 单一致(60.0%)**,2 单不一致;15 单还没有结果" in page
-    assert f"| {by_people[3].order_no} | Shopify | 已锁库存,等待营养师审核 |" in page
+    assert f"| {by_people[3].order_no} | Shopify | 已锁库存,等待审核 |" in page
     assert "| 一致:我们更早 | 3 | 0.0 小时 |" in page and "SHADOW-…" in page
     _nothing_personal(home, page)
     book = tmp_path / "report.xlsx"

@@ -192,7 +192,7 @@ async def test_an_order_rejected_while_its_goods_are_gone_is_cancelled_and_waits
     await deploy_reviews()
     shelve_goods({"WH-EAST": {"COSTLY-1": 8}})
     order = await bought(home, {"COSTLY-1": 8}, gateway="alipay")
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
     limits = Limits.of(settings().policy)
     transact(lambda s: counting.count(s, "WH-EAST", "COSTLY-1", 1, "盘点", "李强", utcnow(), limits))
     assert (await carry(order)).name == "等待到货"

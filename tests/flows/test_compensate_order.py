@@ -98,7 +98,7 @@ async def test_an_order_under_review_is_paid_back_and_needs_no_verdict_any_more(
 ) -> None:
     await deploy_reviews()
     order = await placed(home, Kind.COSTLY, gateway="alipay")
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
     await compensate_order(order.order_no, **WHO, return_state=True)
     await ended(order)
     assert (await case_of(order)).state == CaseState.WITHDRAWN.value

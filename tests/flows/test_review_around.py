@@ -141,7 +141,7 @@ async def test_a_reminder_and_then_another_role_each_once(home: House, prefect_s
 async def test_a_robot_that_does_not_answer_is_made_up_for_later(home: House, prefect_server: RunningServer) -> None:
     home.sandbox.world.set_fault("wecom", "send", "45009", times=50)
     order = await placed(home, Kind.COSTLY)
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
     await _tended()
     assert _messages(home, order) == []
     home.sandbox.world.clear_faults()
@@ -175,7 +175,7 @@ async def test_who_dies_while_telling_is_made_up_for(
         await _tended()
     # then it was told once
     assert len(_messages(home, order)) == 1
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
 
 
 async def test_many_are_approved_at_once_after_a_look_at_the_list(home: House, prefect_server: RunningServer) -> None:

@@ -34,7 +34,7 @@ async def test_a_costly_order_waits_as_one_suspended_run_that_shows_the_form(
     order = await placed(home, Kind.COSTLY)
     first, second = await carry(order), await carry(order)
     # then it waits, and says for whom
-    assert [state.name for state in (first, second)] == ["等待营养师审核"] * 2
+    assert [state.name for state in (first, second)] == ["等待审核"] * 2
     assert first.is_completed()
     assert fulfilment_of(order).stage == Stage.RESERVED.value
     # and there is one run, made suspended, named and tagged for the reviewer, with the form and the page stored
@@ -101,7 +101,7 @@ async def test_asking_the_customer_holds_the_order_and_its_answer_is_reviewed_ag
     assert (await carry(order)).name == "等待客户补充资料"
     # when the customer has answered and the hold is released
     await in_transaction(lambda session: hold.lift(session, order.id or 0, "客服小张", utcnow()))
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
     # then a second case is decided in a second run, and the order goes on
     again = await case_of(order)
     assert again.id != asked.id and again.state == CaseState.OPEN.value

@@ -31,7 +31,7 @@ from tests.matrices import matrix_in_force, row
 from tests.orders import fulfilment_of
 from tests.prefect import RunningServer
 
-REVIEW = "等待营养师审核"
+REVIEW = "等待审核"
 LEAD = row("lead", role="customer_service_lead", reason='"大额订单"', minutes=10, amount="> 500")
 BED = "BED-11"
 PHONE = "16000006978"

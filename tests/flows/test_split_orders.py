@@ -81,7 +81,7 @@ async def test_the_sum_is_asked_about_once_for_both_parts(home: House, prefect_s
     await deploy_reviews()
     order = await bought(home, {"BED-9": 1, "BOWL-9": 1}, price=30_000)
     states = await carry_parts(order)
-    assert {state.name for state in states} == {"等待营养师审核"}
+    assert {state.name for state in states} == {"等待审核"}
     assert [part.waiting_on for part in parts_of(order)] == [WaitingOn.REVIEW.value] * 2
     # then there is one case and one run
     (case,) = transact(lambda session: list(session.exec(select(ReviewCase).where(ReviewCase.order_id == order.id))))

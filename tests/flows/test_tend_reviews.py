@@ -28,7 +28,7 @@ async def test_a_case_that_could_not_be_shown_is_shown_later(
     order = await placed(home, Kind.COSTLY)
     with monkeypatch.context() as not_yet:
         not_yet.setattr(shown, "REVIEW_DEPLOYMENT", "review-order/not-yet")
-        assert (await carry(order)).name == "等待营养师审核"
+        assert (await carry(order)).name == "等待审核"
     assert review_runs(prefect_server, order) == []
     # when it does, and the reconciler runs, and runs again
     await deploy_reviews()

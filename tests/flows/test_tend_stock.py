@@ -62,7 +62,7 @@ async def test_a_promise_nobody_acts_on_ends_and_the_order_begins_again(
     assert balance(order) == {}
     assert fulfilment_of(order).stage == Stage.RECEIVED.value
     assert check_of(order).state == "withdrawn"
-    assert (await carry(order)).name == "等待营养师审核"
+    assert (await carry(order)).name == "等待审核"
     assert (events(order)["reserved"], events(order)["stock_check_opened"]) == (2, 2)
     assert check_of(order).state == "open"
     assert_nothing_twice(home)

@@ -312,7 +312,7 @@ def test_empty_lists_say_so(browser: Browser) -> None:
 
 def test_help_explains_every_stage_and_reason(browser: Browser) -> None:
     page = browser.get("/help").text
-    for word in ("已接单", "已锁库存", "等待营养师审核", "等待到货", "需要人工处理", "解除暂停", "营养师"):
+    for word in ("已接单", "已锁库存", "等待审核", "等待到货", "需要人工处理", "解除暂停", "营养师"):
         assert word in page
 
 
