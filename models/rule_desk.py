@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from models import rule_version
 from models.form_check import check_form
-from models.matrix import check_matrix
+from models.matrix import check_matrix, remarks_on_matrix
 from models.recipe_check import check_recipes, remarks_on
 from models.rule_history import at_moment, coming, ever_held, turns
 from models.rule_links import misfits, spoils
@@ -51,7 +51,8 @@ def examine(
     problems = check(kind, body) or spoils(session, kind, body)
     if problems:
         return problems, []  # what does not work has no place among the others yet
-    return [], [*(remarks_on(body) if kind is RuleKind.RECIPES else ()), *misfits(session, kind, body, now)]
+    remarks = {RuleKind.RECIPES: remarks_on, RuleKind.MATRIX: remarks_on_matrix}.get(kind)
+    return [], [*(remarks(body) if remarks is not None else ()), *misfits(session, kind, body, now)]
 
 
 def make_draft(
