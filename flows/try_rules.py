@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.states import Completed, Failed, State
@@ -17,19 +17,26 @@ from tasks.tryout_board import ProgressBar, headline, show_tryout
 
 @flow(name="try-rules", flow_run_name="试算 {kind} 第 {number} 版", persist_result=False)
 async def try_rules(
-    kind: Annotated[RuleKind, Field(description="种类:form 订单表单,recipes 配方,matrix 审批矩阵")],
-    number: Annotated[int, Field(ge=1, description="版本:第几版")],
-    your_name: Annotated[str, Field(description="谁:你的姓名,记录里会写明是谁试算的")],
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS, description="最近几天的订单,1 到 365")] = 30,
+    kind: Literal["form", "recipes", "matrix"],
+    number: Annotated[int, Field(ge=1)],
+    your_name: str,
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)] = 30,
 ) -> State:
     """Ask version `number` about the orders of the last `days` days and show what would change.
 
     Nothing is changed but the note with the version that it was tried. The artifact `tryout-<kind>` is the result.
+
+    Args:
+        kind: 种类:form 是订单表单,recipes 是配方,matrix 是审批矩阵
+        number: 版本:第几版
+        your_name: 谁:你的姓名,记录里会写明是谁试算的
+        days: 最近几天的订单,1 到 365
     """
+    which = RuleKind(kind)
     if not your_name.strip():
         return Failed(name="缺姓名", message="请填写你的姓名,记录里会写明是谁试算的。")
     try:
-        tryout = await try_on_the_past(kind, number, days, your_name.strip()[:80], ProgressBar(kind, number))
+        tryout = await try_on_the_past(which, number, days, your_name.strip()[:80], ProgressBar(which, number))
     except RulesRefused as refused:
         return Failed(name="不能试算", message=str(refused))
     except TryoutFailed as failed:
