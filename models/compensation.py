@@ -36,6 +36,7 @@ class Cause(StrEnum):
     NOT_THERE = "not_there"
     OUT_OF_STOCK = "out_of_stock"
     COUNTED_SHORT = "counted_short"
+    NOT_MADE = "not_made"
     BY_HAND = "by_hand"
 
 
@@ -43,6 +44,7 @@ CAUSE_WORDS = {
     Cause.NOT_THERE: ("仓库查无货", "the warehouse did not find it"),
     Cause.OUT_OF_STOCK: ("库存不足", "out of stock"),
     Cause.COUNTED_SHORT: ("盘点短少", "a count came out short"),
+    Cause.NOT_MADE: ("生产失败", "production failed"),
     Cause.BY_HAND: ("人工决定", "decided by a person"),
 }
 

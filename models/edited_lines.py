@@ -135,11 +135,11 @@ def _matched(
 
 
 def _begun(session: Session, line_ids: Sequence[int]) -> set[int]:
-    """Lines that the factory has been told of, or may have been."""
+    """Lines that the factory has been told of, or is about to be."""
     rows = session.connection().execute(
         text(
-            "SELECT DISTINCT p.order_line_id FROM fulfilment_line p JOIN effect e ON e.fulfilment_id = p.fulfilment_id"
-            " WHERE p.order_line_id = ANY(:ids) AND p.recipe IS NOT NULL AND e.kind = 'production_release'"
+            "SELECT DISTINCT p.order_line_id FROM fulfilment_line p JOIN work_order w"
+            " ON w.fulfilment_id = p.fulfilment_id WHERE p.order_line_id = ANY(:ids) AND p.recipe IS NOT NULL"
         ),
         {"ids": list(line_ids)},
     )

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, text
-from sqlmodel import Field, Session, SQLModel, select
+from sqlalchemy import CheckConstraint, Index, or_, text
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.table import big, document, key, link, moment, sealed, words
 
@@ -250,17 +250,24 @@ def failed(session: Session, attempt: Attempt, state: EffectState, error: str, n
     session.flush()
 
 
+_IN_BATCHES = text("""
+SELECT b.release_key FROM production_batch b JOIN work_order w ON w.batch_id = b.id WHERE w.order_id = :order
+""")
+
+
 def effects_of(session: Session, order_id: int) -> list[Effect]:
-    """What was told for an order, oldest first."""
-    return list(session.exec(select(Effect).where(Effect.order_id == order_id).order_by(Effect.id)))  # type: ignore[arg-type]
+    """What was told for an order, alone or in a production batch with others, oldest first."""
+    batches = session.connection().execute(_IN_BATCHES, {"order": order_id}).scalars().all()
+    mine = or_(col(Effect.order_id) == order_id, col(Effect.key).in_(batches))
+    return list(session.exec(select(Effect).where(mine).order_by(col(Effect.id))))
 
 
 def is_known_outside(session: Session, order_id: int, fulfilment_id: int) -> bool:
-    """Whether factory or carrier have been told of this fulfilment, or may have been: it stays where it is."""
+    """Whether factory or carrier have been told of this fulfilment, or are about to be: it stays where it is."""
     row = session.connection().execute(
         text(
-            "SELECT EXISTS (SELECT 1 FROM effect WHERE order_id = :order AND fulfilment_id = :id"
-            " AND kind IN ('waybill', 'production_release'))"
+            "SELECT EXISTS (SELECT 1 FROM effect WHERE order_id = :order AND fulfilment_id = :id AND kind = 'waybill')"
+            " OR EXISTS (SELECT 1 FROM work_order WHERE fulfilment_id = :id)"
         ),
         {"order": order_id, "id": fulfilment_id},
     )

@@ -209,6 +209,11 @@ HOLDS: dict[str, tuple[str, str, str]] = {
     "no_recipe": ("no recipe fits this pet", "the nutritionist", "name a recipe, or agree on a refund"),
     "paid_amount_differs": ("paid amount and total differ", "finance", "settle it on the platform, then release"),
     "production_failed_": ("the factory reports a failure", "the production manager", "release to remake, or cancel"),
+    "factory_contradicts_": (
+        "the factory says otherwise than before",
+        "the production manager",
+        "look at the goods with the factory, then release",
+    ),
     "rework_short": ("not enough ingredients to remake it", "purchasing", "restock, then release"),
     "notify_failed": ("the message cannot be delivered", "customer service", "tell the customer the waybill number"),
     "keeps_failing": ("it has failed several times", "the service lead", "find the cause, then rerun the order"),
@@ -297,6 +302,7 @@ NOTIFICATIONS: dict[NotificationState, Pair] = {
 #: The moments at which a customer hears from us.
 NODES: dict[str, Pair] = {
     Node.PROFILE: ("请客户补全订单表单", "asked to complete the order form"),
+    Node.IN_PRODUCTION: ("开始制作,告知完成时间", "being made, with the time it will be done"),
     Node.SHIPPED: ("已发货", "shipped"),
     Node.BACKORDER: ("缺货,告知新日期", "backordered, with a new date"),
     Node.CANCELLED: ("已取消,退款", "cancelled, with the refund"),

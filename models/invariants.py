@@ -6,6 +6,7 @@ from models.invariant import CALLED_BACK, NUMBER, OF_ORDER, WORKED_ON, Invariant
 from models.invariants_money import MONEY
 from models.invariants_orders import ORDERS
 from models.invariants_parcels import PARCELS
+from models.invariants_production import PRODUCTION
 
 STOCK = (
     Invariant(
@@ -202,41 +203,6 @@ REVIEWS = (
         FROM review_case c JOIN fulfilment f ON f.id = c.fulfilment_id {OF_ORDER}
         WHERE c.state = 'open' AND f.stage <> 'cancelled' AND (f.stage NOT IN ('received', 'reserved')
           OR (f.ready_at > :now AND f.waiting_on IS NULL AND ({WORKED_ON}) IS NOT TRUE))
-        """,
-    ),
-)
-
-PRODUCTION = (
-    Invariant(
-        "produced_without_completed_work",
-        "{count} 个履约单已备货,它们的工单却没有完工。",
-        f"""
-        SELECT {NUMBER}, f.stage, l.sku, p.recipe
-        FROM fulfilment f {OF_ORDER} JOIN fulfilment_line p ON p.fulfilment_id = f.id
-        JOIN order_line l ON l.id = p.order_line_id
-        WHERE p.recipe IS NOT NULL AND f.stage IN ('produced', 'shipped', 'delivered', 'closed')
-          AND (SELECT count(*) FILTER (WHERE w.state = 'completed') = 0
-              OR bool_or(w.state IN ('requested', 'released', 'in_progress'))
-            FROM work_order w WHERE w.fulfilment_id = f.id AND w.sku = l.sku)
-        """,
-    ),
-    Invariant(
-        "completed_work_unnoticed",
-        "{count} 个履约单的工单都已完工,履约单却还在等生产。",
-        f"""
-        SELECT {NUMBER}, f.stage, f.waiting_on, f.ready_at, count(*) AS completed
-        FROM work_order w JOIN fulfilment f ON f.id = w.fulfilment_id {OF_ORDER}
-        WHERE f.stage = 'approved' AND f.ready_at > :now AND f.waiting_on = 'production'
-          AND ({WORKED_ON}) IS NOT TRUE
-        GROUP BY f.id, o.order_no HAVING bool_and(w.state = 'completed')
-        """,
-    ),
-    Invariant(
-        "completion_without_time",
-        "{count} 个工单的完工状态与完工时间不一致。",
-        """
-        SELECT work_order_no, state, completed_at FROM work_order
-        WHERE (state = 'completed') <> (completed_at IS NOT NULL)
         """,
     ),
 )

@@ -18,6 +18,7 @@ class Node(StrEnum):
     """The moments at which a customer hears from us."""
 
     PROFILE = "profile"  # the order form is to be completed
+    IN_PRODUCTION = "in_production"  # the factory has it, and says when it will be done
     SHIPPED = "shipped"
     BACKORDER = "backorder"
     CANCELLED = "cancelled"

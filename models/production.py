@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
+from models import hold
 from models.fulfilment import Fulfilment, wake
 from models.order import lock_order
 from models.stock import Movement, free_everywhere, move
 from models.table import document, key, moment, reference
 from models.timeline import EventKind, note
+
+#: A time to be done at that lies farther off than this is a mistake.
+FARTHEST = timedelta(days=366)
 
 
 class WorkState(StrEnum):
@@ -43,7 +47,11 @@ REPORTED = {
 
 
 class WorkOrder(SQLModel, table=True):
-    """One work order: one line of one fulfilment, made in one batch."""
+    """One work order: one line of one fulfilment, made in one batch (`models/production_batch.py`).
+
+    `batch_no` is that batch's number once the factory has taken it. `expected_at` and `percent` are the factory's
+    newest word, by its own clock (`reported_at`).
+    """
 
     __tablename__ = "work_order"
 
@@ -56,9 +64,17 @@ class WorkOrder(SQLModel, table=True):
     recipe: str
     grams: dict[str, Any] = document()
     state: str = WorkState.REQUESTED.value
+    batch_id: int | None = reference("production_batch.id", nullable=True)
     batch_no: str = ""
     expected_at: datetime | None = moment(nullable=True)
+    percent: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    reported_at: datetime | None = moment(nullable=True)
     completed_at: datetime | None = moment(nullable=True)
+
+    @property
+    def is_rework(self) -> bool:
+        """Whether it makes again what failed before."""
+        return "-R" in self.work_order_no
 
 
 class ProductionReport(SQLModel, table=True):
@@ -134,7 +150,9 @@ def take_report(
 ) -> str:
     """Take one verified callback: "taken", "repeated", or "unknown" work order. Any order, any number of times.
 
-    The state only moves forward, so a late progress report changes nothing; what became final stays.
+    The state only moves forward, so a late progress report changes nothing; what became final stays, and a person is
+    asked where the factory says otherwise. An unknown work order's report is kept until there is one
+    (`take_kept_reports`).
     """
     row = session.connection().execute(
         insert(ProductionReport)
@@ -149,24 +167,70 @@ def take_report(
     lock_order(session, order_id)
     statement = select(WorkOrder).where(WorkOrder.work_order_no == work_order_no).with_for_update()
     work = session.exec(statement.execution_options(populate_existing=True)).one()
-    state = REPORTED[kind]
-    final = WorkState(work.state) in FINAL
-    if final or _PLACE[state] <= _PLACE[WorkState(work.state)]:
-        return "taken"
-    work.state = state.value
-    if state is WorkState.COMPLETED:
-        work.completed_at = at
+    _take(session, work, kind, at, data, now)
+    return "taken"
+
+
+def take_kept_reports(session: Session, work: WorkOrder, now: datetime) -> None:
+    """Take what was reported of a work order before it was here (a book that was restored from a backup).
+
+    Twice: nothing changes. The order must be locked.
+    """
+    statement = select(ProductionReport).where(ProductionReport.work_order_no == work.work_order_no)
+    for kept in session.exec(statement.order_by(col(ProductionReport.at), col(ProductionReport.id))):
+        _take(session, work, kept.kind, kept.at, kept.data, now)
+
+
+def _take(session: Session, work: WorkOrder, kind: str, at: datetime, data: Mapping[str, Any], now: datetime) -> None:
+    """What one report makes of its work order, which is locked."""
+    state, before = REPORTED[kind], WorkState(work.state)
+    if before in FINAL:
+        _ask_if_contradicted(session, work, before, state, now)
+        return
+    if work.reported_at is None or at >= work.reported_at:
+        work.reported_at = at
+        work.expected_at = expected_in(data, at) or work.expected_at
+        work.percent = percent_in(data, work.percent)
+    if _PLACE[state] > _PLACE[before]:
+        work.state = state.value
+        if state is WorkState.COMPLETED:
+            work.completed_at, work.percent = at, 100
+        note(
+            session, work.order_id, EventKind.PRODUCTION_REPORTED, "platform:mes", now, work.fulfilment_id,
+            work_order=work.work_order_no, state=state.value,
+        )  # fmt: skip
     session.add(work)
-    note(
-        session,
-        work.order_id,
-        EventKind.PRODUCTION_REPORTED,
-        "platform:mes",
-        now,
-        work.fulfilment_id,
-        work_order=work_order_no,
-        state=state.value,
-    )
+    session.flush()
     if state in (WorkState.COMPLETED, WorkState.FAILED):
         wake(session, [work.fulfilment_id], now)
-    return "taken"
+
+
+def _ask_if_contradicted(session: Session, work: WorkOrder, before: WorkState, state: WorkState, now: datetime) -> None:
+    """The factory ends a second time otherwise what is over: nothing of ours changes, a person looks at the goods."""
+    ends = state in (WorkState.COMPLETED, WorkState.FAILED)
+    if not ends or state is before or (state is WorkState.FAILED and before is not WorkState.COMPLETED):
+        return
+    said = "已完工" if state is WorkState.COMPLETED else "生产失败"
+    was = {WorkState.COMPLETED: "已完工", WorkState.CALLED_BACK: "已撤回"}.get(before, "生产失败")
+    how = "与工厂核对实物:多出的成品入库或报损,坏的不要发出;然后解除"
+    code = f"factory_contradicts_{work.id}"
+    reason = f"工厂报告 {work.work_order_no} {said},但它早先{was}"
+    if not hold.ever_placed(session, work.order_id, code):
+        hold.place(session, work.order_id, code, reason, "生产主管", how, "mes", now, blocking=False)
+
+
+def expected_in(data: Mapping[str, Any], at: datetime) -> datetime | None:
+    """When the factory expects to be done, in what it reported at `at`; None where it says nothing that can be."""
+    try:
+        expected = datetime.fromisoformat(data["expected_at"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    plausible = expected.tzinfo is not None and abs(expected - at) <= FARTHEST
+    return expected if plausible else None
+
+
+def percent_in(data: Mapping[str, Any], known: int) -> int:
+    """How much is done (0 to 100) by what was reported; what was known where it says nothing that can be."""
+    said = data.get("percent")
+    number = isinstance(said, int | float) and not isinstance(said, bool)
+    return int(said) if number and 0 <= said <= 100 else known  # type: ignore[operator, arg-type]

@@ -24,6 +24,7 @@ from models import (  # noqa: F401
     pool,
     product,
     production,
+    production_batch,
     quarantine,
     refund,
     reservation,

@@ -194,6 +194,9 @@ class PolicySettings(BaseModel):
     review_escalates_to: dict[str, str] = Field(default_factory=lambda: dict(REVIEW_ESCALATES_TO))  # role → next role
     backorder_look_again_minutes: int = 60
     production_look_again_minutes: int = 120
+    production_batch_minutes: float = Field(0.0, ge=0)  # how long an order waits for others of its recipe; 0: never
+    production_batch_max_kg: float = Field(60.0, gt=0)
+    production_failure: Literal["ask", "rework", "refund"] = "ask"  # rework: once, then a person is asked
     delivery_look_again_hours: int = 6
     pull_overlap_minutes: int = 5
     second_look_minutes: int = Field(60, ge=0)  # when a window is read once more for orders indexed late; 0: never

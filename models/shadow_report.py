@@ -150,9 +150,8 @@ def gather(session: Session, since: datetime, until: datetime) -> ShadowReport:
         rows(f"SELECT reasons, state = 'open' AS open FROM review_case WHERE {within('opened_at')}")
     )
     ((report.batches, report.work_orders),) = rows(
-        "SELECT count(DISTINCT w.batch_no), count(*) FROM work_order w JOIN effect e"
-        " ON e.fulfilment_id = w.fulfilment_id AND e.kind = 'production_release'"
-        f" AND e.response ->> 'batch_no' = w.batch_no WHERE {on_paper}"
+        "SELECT count(DISTINCT b.id), count(*) FROM work_order w JOIN production_batch b ON b.id = w.batch_id"
+        f" JOIN effect e ON e.key = b.release_key WHERE {on_paper}"
     )
     report.pushes = {
         row.channel: (row.many, row.skus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlmodel import Session
@@ -12,9 +13,11 @@ from models.effect import RELEASE_CANCEL, WAYBILL_CANCEL, effects_of
 from models.fulfilment import Claim, WaitingOn, hold_on
 from models.lessening import use_up
 from models.production import FINAL, WorkOrder, WorkState, work_orders_of
+from models.production_batch import Leaving, leave
 from models.shipment import shipment_of
 from models.timeline import EventKind, note, timeline
 from tasks.outside import platforms
+from tasks.production import release_or_part
 from tasks.step import outward
 from tasks.telling import tell_once
 from tasks.working import MustWait
@@ -24,9 +27,7 @@ async def call_back(claim: Claim, reason: str) -> None:
     """Call back whatever left the house for this fulfilment. Twice: it is called back, nothing is asked."""
     await nothing_is_under_way(claim)
     works = await in_transaction(lambda session: work_orders_of(session, claim.fulfilment_id))
-    for work in works:
-        if WorkState(work.state) not in FINAL:
-            await call_back_work_order(claim, work, reason)
+    await call_back_work_orders(claim, [work for work in works if WorkState(work.state) not in FINAL], reason)
     shipment = await in_transaction(lambda session: shipment_of(session, claim.fulfilment_id, claim.fulfilment_no))
     if shipment.asked_for:
         await call_back_waybill(claim, shipment.number)
@@ -40,9 +41,26 @@ async def nothing_is_under_way(claim: Claim) -> None:
         raise MustWait(WaitingOn.RETRY, "等上一个调用有结果后再撤回", max(under_way))
 
 
+async def call_back_work_orders(claim: Claim, works: Sequence[WorkOrder], reason: str, *, ends: bool = True) -> None:
+    """Call these work orders back; the others of their batches go on. Twice: the same answer."""
+    leaving = await in_transaction(lambda session: _leave(session, claim, works))
+    for work, how in zip(works, leaving, strict=True):
+        if how is Leaving.UNCLEAR:
+            # whoever calls back what the factory may not have yet would have it refuse the whole batch
+            await release_or_part(claim, work.batch_id or 0)
+            (how,) = await in_transaction(lambda session, work=work: _leave(session, claim, [work]))  # type: ignore[misc]
+        if how is not Leaving.LEFT:
+            await stop_at_the_factory(claim, work, reason, ends=ends)
+
+
+def _leave(session: Session, claim: Claim, works: Sequence[WorkOrder]) -> list[Leaving]:
+    hold_on(session, claim)
+    return [leave(session, session.get_one(WorkOrder, work.id), utcnow()) for work in works]
+
+
 @outward("撤回生产")
-async def call_back_work_order(claim: Claim, work: WorkOrder, reason: str, *, ends: bool = True) -> None:
-    """Call a work order back from the factory. Twice: the same answer.
+async def stop_at_the_factory(claim: Claim, work: WorkOrder, reason: str, *, ends: bool) -> None:
+    """Have the factory not make a work order. Twice: the same answer.
 
     Made already, its ingredients are used up; where its order `ends`, a person takes care of the goods.
     """

@@ -6,7 +6,7 @@ from models.change import is_asked
 from models.database import in_transaction, utcnow
 from models.fulfilment import Claim
 from models.revision import Due, revise
-from tasks.calling_back import call_back_waybill, call_back_work_order, nothing_is_under_way
+from tasks.calling_back import call_back_waybill, call_back_work_orders, nothing_is_under_way
 
 
 async def carry_out_changes(claim: Claim) -> None:
@@ -24,5 +24,4 @@ async def _call_back(claim: Claim, due: Due) -> None:
     await nothing_is_under_way(claim)
     if due.shipment_no:
         await call_back_waybill(claim, due.shipment_no, ends=False)
-    for work in due.works:
-        await call_back_work_order(claim, work, due.reason, ends=False)
+    await call_back_work_orders(claim, due.works, due.reason, ends=False)

@@ -29,8 +29,10 @@ from models.form_desk import CUSTOMER, Question, fields_in_words, questions_of, 
 from models.fulfilment import Fulfilment, Stage, fulfilments_of
 from models.order import Order, lines_of, lock_order
 from models.parcel import Parcel
+from models.promise import expected_by
 from models.refund import RefundStep, refunds_of
 from models.rules_in_force import form_of
+from models.wording import local
 
 ACTOR, REASON = "customer", "客户在订单页取消"
 ENDED = (Stage.CANCELLED.value, Stage.REFUNDED.value)
@@ -167,6 +169,9 @@ def stands(session: Session, order: Order) -> Standing:
         return Standing("正在等货", "到货后按付款先后发出;不想等可以取消,全额退款。", True, "")
     if order.payment_verified_at is None and order.paid_at is None:
         return Standing("等待付款", "付款以后我们开始备货。", True, "")
+    if (expected := expected_by(session, order)) is not None:
+        late = "比预计的晚了一些,正在加紧。" if expected < utcnow() else f"预计 {local(expected)} 做好。"
+        return Standing("正在制作", f"{late}做好以后打包发出。", True, "")
     return Standing(*_news(left), True, "")
 
 

@@ -23,8 +23,17 @@ class WorkOrder:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Work orders of one recipe that are made together. `batch_no` is ours and unique."""
+
+    batch_no: str
+    recipe_version: int
+    orders: tuple[WorkOrder, ...]
+
+
+@dataclass(frozen=True)
 class Accepted:
-    """The factory took the work order."""
+    """The factory took the batch; `batch_no` is its own number for it."""
 
     batch_no: str
     expected_at: datetime
@@ -56,8 +65,8 @@ class Production(Protocol):
 
     name: str
 
-    def release_request(self, orders: list[WorkOrder]) -> bytes:
-        """The bytes that release these work orders as one batch. Pure."""
+    def release_request(self, batch: Batch) -> bytes:
+        """The bytes that release this batch. Pure."""
         ...
 
     async def release(self, key: str, request: bytes) -> Accepted:

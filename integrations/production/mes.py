@@ -17,7 +17,7 @@ import httpx
 from integrations import standard_webhooks
 from integrations.errors import Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
-from integrations.production import Accepted, ProductionEvent, ProductionEventKind, WorkOrder
+from integrations.production import Accepted, Batch, ProductionEvent, ProductionEventKind
 from models.settings import MesSettings
 
 PLATFORM = "mes"
@@ -40,8 +40,8 @@ class Mes:
         self._clock = clock
         self._timeout = timeout
 
-    def release_request(self, orders: list[WorkOrder]) -> bytes:
-        """The message that releases these work orders as one batch. No side effect; stamped with the clock."""
+    def release_request(self, batch: Batch) -> bytes:
+        """The message that releases this batch. No side effect; stamped with the clock."""
         work_orders = [
             {
                 "work_order_no": order.work_order_no,
@@ -52,9 +52,10 @@ class Mes:
                 "ingredients_g": order.ingredients_g,
                 "due_at": order.due_at.isoformat(),
             }
-            for order in orders
+            for order in batch.orders
         ]
-        return self._message("work_order.release", {"work_orders": work_orders})
+        data = {"batch_no": batch.batch_no, "recipe_version": batch.recipe_version, "work_orders": work_orders}
+        return self._message("work_order.release", data)
 
     async def release(self, key: str, request: bytes) -> Accepted:
         """Release, held to once by `key`. `Refused` when the MES will not make it."""

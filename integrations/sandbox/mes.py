@@ -4,7 +4,8 @@ A message is known by its `webhook-id`: repeating it gives the first answer agai
 is refused. Callbacks are kept as jobs, so neither a killed portal nor a killed sandbox loses one.
 
 Faults by operation: `release` and `cancel` have the generic ones; `release` also `slow` (`detail.seconds` of
-production instead of 20), `fail` (the batch fails) and `refuse` (422); `callback`, asked once per callback that was
+production instead of 20), `late` (at half time it expects to be done `detail.hours` later), `fail` (the batch fails)
+and `refuse` (422; with `detail.order_no` only batches with that order); `callback`, asked once per callback that was
 taken, has `repeat_callback` (the same again), `forged_callback` and `stale_callback` (one more that must be refused).
 """
 
@@ -105,7 +106,8 @@ def _once(
 def _release(world: World, data: dict[str, Any], fault: Fault | None) -> dict[str, Any]:
     """Take work orders as one batch; progress comes at half the time, completion at the end of it."""
     orders = data.get("work_orders") or []
-    if not orders or (fault and fault.kind == "refuse"):
+    names = [order.get("order_no") for order in orders]
+    if not orders or (fault and fault.kind == "refuse" and fault.detail.get("order_no", names[0]) in names):
         raise Unwanted("no work orders" if not orders else "the line cannot make this recipe")
     for order in orders:
         if order["quantity"] <= 0 or any(grams < 0 for grams in order["ingredients_g"].values()):
@@ -118,18 +120,20 @@ def _release(world: World, data: dict[str, Any], fault: Fault | None) -> dict[st
     slow = fault.detail.get("seconds") if fault and fault.kind == "slow" else None
     seconds = float(slow or PRODUCTION_SECONDS)
     ends_well = not (fault and fault.kind == "fail")
+    expected = (world.now() + timedelta(seconds=seconds / world.speed)).replace(microsecond=0)
+    half = expected + timedelta(hours=fault.detail.get("hours", 48) if fault and fault.kind == "late" else 0)
     for order in orders:
         number = order["work_order_no"]
         world.put(WORK_ORDER, number, order | {"batch_no": batch_no, "state": "released"})
-        world.later(seconds / 2, "mes.produce", {"number": number, "batch_no": batch_no, "state": "progress"})
+        progress = {"number": number, "batch_no": batch_no, "state": "progress", "expected_at": half.isoformat()}
+        world.later(seconds / 2, "mes.produce", progress)
         last = "completed" if ends_well else "failed"
         world.later(seconds, "mes.produce", {"number": number, "batch_no": batch_no, "state": last})
-    expected = world.now() + timedelta(seconds=seconds / world.speed)
     return {
         "type": "work_order.accepted",
         "data": {
             "batch_no": batch_no,
-            "expected_at": expected.isoformat(timespec="seconds"),
+            "expected_at": expected.isoformat(),
             "work_orders": [order["work_order_no"] for order in orders],
         },
     }
@@ -161,7 +165,7 @@ def _produce(world: World, step: dict[str, Any]) -> None:
     world.put(WORK_ORDER, step["number"], order | {"state": step["state"]})
     data = {"work_order_no": step["number"], "batch_no": step["batch_no"], "sku": order["sku"]}
     if step["state"] == "progress":
-        data["percent"] = 50
+        data |= {"percent": 50, "expected_at": step.get("expected_at")}
     elif step["state"] == "completed":
         data["made"] = order["quantity"]
     else:

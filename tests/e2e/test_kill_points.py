@@ -88,6 +88,7 @@ def test_kills_while_calling_back_call_back_once(home: House, workers: KillWorke
     for point in POINTS[kind]:
         assert workers.run(home.environment, kill_at=point, pull=False) == KILLED, point
         let_time_pass()
+    assert workers.run(home.environment, pull=False, factory=False) == 0
     set_speed(home, home.sandbox.world.speed)
     apply_for_refund(home.sandbox.world, parcelled.channel_order_id, utcnow())  # the only way to money back there
     for _ in range(3):

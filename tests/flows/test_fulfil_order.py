@@ -47,7 +47,7 @@ async def test_an_order_goes_from_payment_to_the_parcel(home: House, prefect_ser
     told = [row.kind for row in transact(lambda session: timeline(session, order.id or 0))]
     assert [kind for kind in told if kind != "production_reported"] == [
         "received", "payment_verified", "recipe_matched", "reserved", "approved", "released_to_production",
-        "produced", "waybill_created", "shipped", "notified",
+        "notified", "produced", "waybill_created", "shipped", "notified",
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from integrations import http
 from integrations.errors import Forged, Later, Refused, Unclear
-from integrations.production import ProductionEvent, ProductionEventKind, WorkOrder
+from integrations.production import Batch, ProductionEvent, ProductionEventKind, WorkOrder
 from integrations.production.mes import Mes
 from integrations.standard_webhooks import headers, sign
 from models.settings import MesSettings
@@ -34,6 +34,10 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 def work_order(number: str = "W-1") -> WorkOrder:
     return WorkOrder(number, "OL-1", "chicken-adult@3", "FRESH-500", 2, {"chicken": 700, "pumpkin": 300}, NOON)
+
+
+def batch(*orders: WorkOrder) -> Batch:
+    return Batch("PB261101-0001", 3, orders or (work_order(),))
 
 
 @dataclass
@@ -153,7 +157,7 @@ def test_signed_but_unreadable_callback_is_refused(body: bytes) -> None:
 
 
 async def test_repeated_release_has_the_same_answer_and_makes_nothing_twice(mes: Mes, sandbox: Sandbox) -> None:
-    request = mes.release_request([work_order("W-1"), work_order("W-2")])
+    request = mes.release_request(batch(work_order("W-1"), work_order("W-2")))
     first, second = await mes.release("release/1", request), await mes.release("release/1", request)
     assert first == second
     assert first.expected_at > datetime.now(UTC)
@@ -161,8 +165,8 @@ async def test_repeated_release_has_the_same_answer_and_makes_nothing_twice(mes:
 
 
 async def test_every_batch_has_its_own_number(mes: Mes) -> None:
-    one = await mes.release("release/1", mes.release_request([work_order("W-1")]))
-    two = await mes.release("release/2", mes.release_request([work_order("W-2")]))
+    one = await mes.release("release/1", mes.release_request(batch(work_order("W-1"))))
+    two = await mes.release("release/2", mes.release_request(batch(work_order("W-2"))))
     assert one.batch_no != two.batch_no
 
 
@@ -170,7 +174,7 @@ async def test_release_whose_answer_was_lost_is_taken_once(sandbox: Sandbox) -> 
     sandbox.world.set_fault("mes", "release", "timeout_after", detail={"seconds": 30})
     async with http.client() as client:
         mes = Mes(sandbox.settings.mes, client, timeout=0.5)
-        request = mes.release_request([work_order()])
+        request = mes.release_request(batch())
         with pytest.raises(Unclear, match="timeout"):
             await mes.release("release/1", request)
         await mes.release("release/1", request)
@@ -180,15 +184,15 @@ async def test_release_whose_answer_was_lost_is_taken_once(sandbox: Sandbox) -> 
 async def test_busy_mes_says_when_to_come_back(mes: Mes, sandbox: Sandbox) -> None:
     sandbox.world.set_fault("mes", "release", "http_429", detail={"retry_after": 7})
     with pytest.raises(Later) as later:
-        await mes.release("release/1", mes.release_request([work_order()]))
+        await mes.release("release/1", mes.release_request(batch()))
     assert later.value.retry_after == 7.0
     assert sandbox.world.effects("mes", "release") == {}
 
 
 async def test_used_key_around_another_message_is_refused(mes: Mes, sandbox: Sandbox) -> None:
-    await mes.release("release/1", mes.release_request([work_order("W-1")]))
+    await mes.release("release/1", mes.release_request(batch(work_order("W-1"))))
     with pytest.raises(Refused, match="409"):
-        await mes.release("release/1", mes.release_request([work_order("W-2")]))
+        await mes.release("release/1", mes.release_request(batch(work_order("W-2"))))
     assert sandbox.world.effects("mes", "release") == {"W-1": 1}
 
 
@@ -197,7 +201,7 @@ async def test_wrong_secret_is_refused(sandbox: Sandbox) -> None:
     async with http.client() as client:
         mes = Mes(wrong, client)
         with pytest.raises(Refused, match="401"):
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
     assert sandbox.world.counts() == []
 
 
@@ -206,9 +210,9 @@ async def test_work_order_called_back_in_time_is_not_made(tmp_path: Path) -> Non
     with factory(tmp_path, portal, speed=40) as running:
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
             assert await mes.cancel("cancel/1", mes.cancel_request("W-1", "refunded")) is True
-            await mes.release("release/2", mes.release_request([work_order("W-2")]))
+            await mes.release("release/2", mes.release_request(batch(work_order("W-2"))))
         wait_for(lambda: len(portal.taken) == 2)
     assert all(b"W-2" in body for _, body in portal.taken)
 
@@ -218,7 +222,7 @@ async def test_made_work_order_cannot_be_called_back(tmp_path: Path) -> None:
     with factory(tmp_path, portal) as running:
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
             wait_for(lambda: len(portal.taken) == 2)
             assert await mes.cancel("cancel/1", mes.cancel_request("W-1", "refunded")) is False
 
@@ -226,7 +230,7 @@ async def test_made_work_order_cannot_be_called_back(tmp_path: Path) -> None:
 async def test_release_after_its_cancel_is_refused(mes: Mes) -> None:
     assert await mes.cancel("cancel/1", mes.cancel_request("W-1", "refunded")) is True
     with pytest.raises(Refused, match="called back"):
-        await mes.release("release/1", mes.release_request([work_order()]))
+        await mes.release("release/1", mes.release_request(batch()))
 
 
 async def test_factory_reports_progress_and_completion_signed(tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ async def test_factory_reports_progress_and_completion_signed(tmp_path: Path) ->
     with factory(tmp_path, portal) as running:
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            accepted = await mes.release("release/1", mes.release_request([work_order()]))
+            accepted = await mes.release("release/1", mes.release_request(batch()))
             wait_for(lambda: len(portal.taken) == 2)
             now = datetime.now(UTC)
             events = [mes.verify(received, body, now) for received, body in portal.taken]
@@ -249,7 +253,7 @@ async def test_failed_batch_is_reported(tmp_path: Path) -> None:
         running.world.set_fault("mes", "release", "fail")
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
             wait_for(lambda: len(portal.taken) == 2)
             last = mes.verify(*portal.taken[-1], datetime.now(UTC))
     assert last.kind is ProductionEventKind.FAILED
@@ -260,7 +264,7 @@ async def test_refused_callback_comes_again_with_the_same_id_until_it_is_taken(t
     with factory(tmp_path, portal) as running:
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
         wait_for(lambda: len(portal.taken) >= 4)
         portal.status = 200
         wait_for(lambda: sum(running.world.effects("mes", "callback").values()) == 2)
@@ -274,10 +278,10 @@ async def test_repeated_forged_and_stale_callbacks_are_told_apart(tmp_path: Path
             running.world.set_fault("mes", "callback", kind)
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
             wait_for(lambda: len(portal.taken) == 4)
             running.world.set_fault("mes", "callback", "stale_callback", times=2)
-            await mes.release("release/2", mes.release_request([work_order("W-2")]))
+            await mes.release("release/2", mes.release_request(batch(work_order("W-2"))))
             wait_for(lambda: len(portal.taken) == 8)
             forged, good = 0, []
             for received, body in portal.taken:
@@ -294,7 +298,7 @@ async def test_callbacks_survive_a_stopped_sandbox(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, speed=10) as running:
         async with http.client() as client:
             mes = Mes(running.settings.mes, client)
-            await mes.release("release/1", mes.release_request([work_order()]))
+            await mes.release("release/1", mes.release_request(batch()))
     portal = Portal()
     with factory(tmp_path, portal):
         wait_for(lambda: len(portal.taken) == 2)

@@ -21,7 +21,7 @@ from integrations.errors import PlatformError
 from integrations.http import InShadow
 from integrations.payments import RefundWish, Trade
 from integrations.platforms import Platforms, connect
-from integrations.production import WorkOrder
+from integrations.production import Batch, WorkOrder
 from integrations.sandbox import douyin_after_sales, wechat_after_sales
 from integrations.sandbox.credentials import settings_for_sandbox
 from integrations.sandbox.replay import SHOPS
@@ -82,7 +82,7 @@ async def _waybill(known: Platforms) -> object:
 async def _release(known: Platforms) -> object:
     factory = known.production()
     work = WorkOrder("SH-1-1-1", "SH-1", "R-1", "MADE-1", 1, {"ING": 5}, NOON)
-    return await factory.release("release-1", factory.release_request([work]))
+    return await factory.release("release-1", factory.release_request(Batch("PB261101-0001", 1, (work,))))
 
 
 async def _call_back(known: Platforms) -> object:

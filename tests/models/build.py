@@ -16,9 +16,10 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session, select
 
+from models import production_batch
 from models.book import take_orders
 from models.effect import RELEASE, SHIP_NOTICE, SMS, WAYBILL, Attempt, EffectKind, begin, done
-from models.fulfilment import Claim, Stage, WaitingOn, advance, carried_by, claim_order, park
+from models.fulfilment import Claim, Fulfilment, Stage, WaitingOn, advance, carried_by, claim_order, park
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, Receiver
 from models.notification import Node, Notification, NotificationState
 from models.order import Order, find_order, lines_of
@@ -26,11 +27,13 @@ from models.order_form import OrderForm, starter_form
 from models.parcel import keep_parcel
 from models.privacy import seal
 from models.product import Product, save_products
-from models.production import WorkOrder, take_report
+from models.production import WorkOrder, take_report, work_orders_of
+from models.production_batch import Batching, ProductionBatch
 from models.recipe import choose, ingredients, pet_of, save_ingredients, starter_recipes
 from models.reservation import consume, reserve
 from models.review import open_case
-from models.rules_in_force import recipes_now
+from models.rule_version import RuleKind
+from models.rules_in_force import number_of, recipes_now
 from models.stock import receive
 from models.timeline import EventKind, note
 from models.warehouse import Warehouse
@@ -208,15 +211,26 @@ def release(session: Session, claim: Claim, now: datetime = NOW) -> list[str]:
                     quantity=part.quantity,
                     recipe=part.recipe,
                     grams=ingredients(book[part.recipe], 1500, part.quantity),
-                    state="released",
-                    batch_no=f"B-{claim.fulfilment_no}",
-                    expected_at=now + timedelta(hours=4),
                 )
             )
-    if numbers:
-        told(session, claim, RELEASE, f"release-{claim.fulfilment_no}", {"batch_no": "B"}, now)
     session.flush()
+    if numbers:
+        released_in_batches(session, claim, now)
     return numbers
+
+
+def released_in_batches(session: Session, claim: Claim, now: datetime) -> None:
+    """The fulfilment's work orders that no batch has yet are released, each recipe as a batch; the factory took it."""
+    part, order = session.get_one(Fulfilment, claim.fulfilment_id), session.get_one(Order, claim.order_id)
+    works = [work for work in work_orders_of(session, claim.fulfilment_id) if work.batch_id is None]
+    version = number_of(session, order, RuleKind.RECIPES)
+    production_batch.join(session, works, part.warehouse, version, Batching(timedelta(), 10**9), now)
+    answer = {"batch_no": "B", "expected_at": (now + timedelta(hours=4)).isoformat()}
+    for batch_id in sorted({work.batch_id for work in works if work.batch_id is not None}):
+        batch = session.get_one(ProductionBatch, batch_id)
+        production_batch.seal(session, batch, now)
+        told(session, claim, RELEASE, batch.release_key, answer, now)
+        production_batch.released(session, batch_id, answer, now, by=claim.fulfilment_id)
 
 
 def produce(session: Session, claim: Claim, now: datetime = NOW) -> None:

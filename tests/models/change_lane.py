@@ -14,7 +14,6 @@ from sqlmodel import Session, select
 
 from models.allocation import Terms, allocate, made_of
 from models.effect import (
-    RELEASE,
     RELEASE_CANCEL,
     SHIP_NOTICE,
     WAYBILL,
@@ -48,7 +47,7 @@ from models.revision import Due, revise
 from models.rules_in_force import recipes_now
 from models.shipment import shipment_of
 from models.timeline import EventKind, note
-from tests.models.build import FORM
+from tests.models.build import FORM, released_in_batches
 
 TERMS = Terms(0, timedelta(hours=24))
 IN_HAND = (WorkState.CALLED_BACK.value, WorkState.REWORKED.value)
@@ -203,13 +202,11 @@ class ChangeLane:
                     quantity=part.quantity,
                     recipe=recipe.code,
                     grams=ingredients(recipe, weight, part.quantity),
-                    state=WorkState.RELEASED.value,
-                    batch_no="B",
                 )
             )
+        self.session.flush()
         if made:
-            self._tell(claim, RELEASE, f"release-{claim.fulfilment_no}", {"batch_no": "B"})
-            note(self.session, claim.order_id, EventKind.RELEASED, "test", self.now, claim.fulfilment_id, batch_no="B")
+            released_in_batches(self.session, claim, self.now)
         return bool(made)
 
     def waybill(self, claim: Claim) -> None:

@@ -182,6 +182,14 @@ A_SHARED_PARCEL = """
 INSERT INTO shared_parcel (id, founder, fingerprint, only_masked, buyer, warehouse, state, made_by, created_at,
   undone_by, undone_why) VALUES (1, 'SH-1008-1', '', false, '', 'WH-SZ', 'sealed', 'merge', now(), '', '');
 """
+IN_BATCH = (
+    "SELECT b.* FROM production_batch b JOIN work_order w ON w.batch_id = b.id AND w.work_order_no = 'SH-1006-1-1'"
+)
+OPEN_BATCH = """
+INSERT INTO production_batch (batch_no, release_key, warehouse, recipe, recipe_version, state, opened_at, seal_at,
+  due_at, factory_no) SELECT 'PB-open', 'release-PB-open', 'WH-SZ', 'r', (rules ->> 'recipes')::int, 'open', now(),
+  now() + interval '1 day', now() + interval '1 day', '' FROM orders WHERE order_no = 'SH-1006'
+"""
 NO_TRIGGER = "ALTER TABLE order_event DISABLE TRIGGER append_only;"
 
 #: For every rule: what breaks it (and only it), and what the offending row says.
@@ -436,6 +444,48 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         "UPDATE work_order SET completed_at = NULL WHERE work_order_no = 'SH-1010-1-2'",
         {"work_order_no": "SH-1010-1-2", "state": "completed"},
     ),
+    (
+        "work_without_batch",
+        "UPDATE work_order SET batch_id = NULL WHERE work_order_no = 'SH-1006-1-1'",
+        {"work_order_no": "SH-1006-1-1", "state": "released"},
+    ),
+    (
+        "batch_not_released_once",
+        f"UPDATE effect SET state = 'intended' WHERE key = (SELECT release_key FROM ({IN_BATCH}) b)",
+        {"state": "released", "done": 0},
+    ),
+    (
+        "batch_not_released_once",
+        "UPDATE production_batch SET state = 'sealed', released_at = NULL, seal_at = now() + interval '1 day'"
+        f" WHERE id = (SELECT id FROM ({IN_BATCH}) b)",
+        {"state": "sealed", "done": 1},
+    ),
+    (
+        "batch_of_several_sorts",
+        f"UPDATE production_batch SET recipe_version = 9 WHERE id = (SELECT id FROM ({IN_BATCH}) b)",
+        {"work_order_no": "SH-1006-1-1"},
+    ),
+    (
+        "batch_of_several_sorts",
+        "UPDATE work_order SET recipe = 'another' WHERE work_order_no = 'SH-1006-1-1'",
+        {"work_order_no": "SH-1006-1-1", "recipe": "another"},
+    ),
+    (
+        "ended_order_in_open_batch",
+        f"{OPEN_BATCH}; INSERT INTO work_order (work_order_no, fulfilment_id, order_id, sku, quantity, recipe, grams,"
+        " state, batch_no, batch_id) SELECT 'late', f.id, f.order_id, 'DRY-1500', 1, 'r', '{}', 'requested', '', b.id"
+        f" FROM fulfilment f, production_batch b WHERE b.batch_no = 'PB-open' AND f.id = {of('SH-1011')}",
+        {"fulfilment_no": "SH-1011-1", "stage": "cancelled"},
+    ),
+    ("open_batch_of_nobody", OPEN_BATCH, {"batch_no": "PB-open"}),
+    (
+        "batch_release_overdue",
+        f"{OPEN_BATCH}; UPDATE production_batch SET seal_at = '2026-11-10' WHERE batch_no = 'PB-open';"
+        " INSERT INTO work_order (work_order_no, fulfilment_id, order_id, sku, quantity, recipe, grams,"
+        " state, batch_no, batch_id) SELECT 'late', f.id, f.order_id, 'DRY-1500', 1, 'r', '{}', 'requested', '', b.id"
+        f" FROM fulfilment f, production_batch b WHERE b.batch_no = 'PB-open' AND f.id = {of('SH-1004')}",
+        {"batch_no": "PB-open", "state": "open"},
+    ),
 ]
 
 
@@ -447,7 +497,7 @@ def test_damage_is_named_once_with_its_row(session: Session, code: str, damage: 
 
     assert (violation.code, violation.count, len(violation.rows)) == (code, 1, 1)
     assert row.items() <= violation.rows[0].items()
-    assert violation.severity == ("warning" if code == "overdue" else "error")
+    assert violation.severity == ("warning" if code in ("overdue", "batch_release_overdue") else "error")
     assert violation.sentence.startswith("1 ")
 
 

@@ -1,0 +1,112 @@
+"""`/production`: the batches that the factory makes, how far each is, and its production sheet as PDF."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlmodel import Session, select
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from integrations.portal.people import Visit, page
+from integrations.production.sheet import Sheet, SheetLine, production_sheet
+from models.explain_words import WORK
+from models.order import find_order
+from models.product import products
+from models.production_page import GONE, BatchUnknown, BatchView, batch_view, batches_in_hand, batches_since
+from models.recipe import ALLERGENS
+from models.rules_in_force import recipes_of
+from models.settings import settings
+from models.warehouse import Warehouse
+
+MOST_SHOWN = 200
+SHOWN_DAYS = 7
+
+STATE_WORDS = {
+    "open": "等同配方订单",
+    "stuck": "下发不成功,会自动再试",
+    "sealed": "正在下发",
+    "making": "生产中",
+    "failed": "有失败",
+    "done": "已完工",
+    "called_back": "已全部撤回",
+}
+
+
+@page
+def batches(visit: Visit, session: Session) -> Response:
+    """What is in hand, first due first; with `?all=1` everything of the last days, newest first."""
+    everything = visit.request.query_params.get("all", "") == "1"
+    if everything:
+        views = batches_since(session, visit.now - timedelta(days=SHOWN_DAYS), MOST_SHOWN)
+    else:
+        views = batches_in_hand(session, MOST_SHOWN)
+    values = {
+        "views": views,
+        "everything": everything,
+        "days": SHOWN_DAYS,
+        "most": MOST_SHOWN,
+        "states": STATE_WORDS,
+        "work_states": {state.value: words[0] for state, words in WORK.items()},
+        "names": {w.code: w.name for w in session.exec(select(Warehouse))},
+        "wait_minutes": settings().policy.production_batch_minutes,
+    }
+    return visit.render(session, "production.html", values)
+
+
+@page
+def sheet(visit: Visit, session: Session) -> Response:
+    """`/production/{batch_no}/sheet.pdf`: the sheet of one batch as it is now; 404 for a number that is none."""
+    batch_no = visit.request.path_params["batch_no"]
+    try:
+        view = batch_view(session, batch_no)
+    except BatchUnknown as unknown:
+        raise HTTPException(404, str(unknown)) from unknown
+    headers = {"Content-Disposition": f'inline; filename="{view.batch.batch_no}.pdf"'}
+    return Response(production_sheet(sheet_of(session, view)), media_type="application/pdf", headers=headers)
+
+
+def sheet_of(session: Session, view: BatchView) -> Sheet:
+    """What is printed of a batch: what is still made in it, by the version of the recipe that it is made by."""
+    batch = view.batch
+    making = [(work, order_no) for work, order_no in view.works if work.state not in GONE]
+    book = recipes_of(session, find_order(session, view.works[0][1])) if view.works else None
+    recipe = book.recipes.get(batch.recipe) if book is not None else None
+    used = sorted({sku for work, _ in making for sku in work.grams})
+    known = products(session, [*used, *(work.sku for work, _ in making)])
+    name = {sku: product.title for sku, product in known.items()}
+    flags = list(recipe.flags) if recipe is not None else []
+    if recipe is not None and recipe.special:
+        flags.insert(0, "特殊配方,营养师已审核")
+    return Sheet(
+        batch_no=batch.batch_no,
+        recipe=batch.recipe,
+        recipe_title=view.recipe_title,
+        recipe_version=batch.recipe_version,
+        warehouse=batch.warehouse,
+        due_at=batch.due_at,
+        ingredients=[(sku, name.get(sku, sku)) for sku in used],
+        lines=[
+            SheetLine(
+                work_order_no=work.work_order_no,
+                order_no=order_no,
+                title=name.get(work.sku, work.sku),
+                quantity=work.quantity,
+                pack_g=known[work.sku].weight_g if work.sku in known else 0,
+                grams=work.grams,
+            )
+            for work, order_no in making
+        ],
+        factory_no=batch.factory_no,
+        allergens=[ALLERGENS.get(each, (each,))[0] for each in sorted(book.inside[batch.recipe])]
+        if book is not None and batch.recipe in book.inside
+        else [],
+        flags=flags,
+    )
+
+
+ROUTES = [
+    Route("/production", batches, methods=["GET"]),
+    Route("/production/{batch_no}/sheet.pdf", sheet, methods=["GET"]),
+]
