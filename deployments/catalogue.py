@@ -275,6 +275,34 @@ DEPLOYMENTS: list[Deployment] = [
         tags=("review", "board"),
     ),
     Deployment(
+        name="change-rules",
+        entrypoint="flows/change_rules.py:change_rules",
+        pool="desk",
+        limit=None,
+        description=(
+            "**改规则**:审批矩阵加一行、订单表单加一个字段、加一个配方,或者用整份 XLSX、JSON。先选改什么,再填表。\n\n"
+            "写好的是草稿,不影响任何订单。检查结果、和生效中的版本有什么不同、下一步做什么,写在 Artifacts 页的 "
+            "`rule-draft-种类`。同样的改动运行两次,只有一份草稿。\n\n"
+            "文件放在状态目录的 `rules` 文件夹里,只填文件名;先用 `orderloom rules export` 导出来改最省事。"
+            "然后用 `try-rules` 试算,用 `activate-rules` 启用。"
+        ),
+        tags=("rules", "by-hand"),
+    ),
+    Deployment(
+        name="activate-rules",
+        entrypoint="flows/activate_rules.py:activate_rules",
+        pool="desk",
+        limit=None,
+        description=(
+            "**启用规则**:让一版从现在或某个时间起生效;也可以**退回**上一版、**撤回**还没到时间的启用、**作废**草稿。\n\n"
+            "有问题的、没有试算过的不能启用;等不及就勾「不试算直接启用」并写明理由,理由会留在历史里。"
+            "之前来的订单按它们原来的版本办,不受影响,所以随时可以退回。\n\n"
+            "重复运行、两个人同时按,都只做一次,状态名是「没有改变」。谁在什么时候改了什么,"
+            "写在 Artifacts 页的 `rule-history`。"
+        ),
+        tags=("rules", "by-hand"),
+    ),
+    Deployment(
         name="try-rules",
         entrypoint="flows/try_rules.py:try_rules",
         pool="desk",

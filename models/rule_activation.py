@@ -61,7 +61,8 @@ def activate_when_fit(
         more.append(f"{when(from_at)} 已经过去,按现在算")
     if why:
         more.append(f"没有试算,理由:{why}")
-    return Done(True, number, _told(kind, number, there, start, now), (*more, *_scheduled(history, start)))
+    told = _told(kind, number, there, start, now)
+    return Done(True, number, told, (*more, *_scheduled(history, start)), later=start > now)
 
 
 def roll_back(session: Session, kind: RuleKind, by: str, note: str, now: datetime, leaving: int | None = None) -> Done:

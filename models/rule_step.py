@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session
@@ -21,7 +21,8 @@ class Done:
     changed: bool
     number: int
     sentence: str
-    more: tuple[str, ...] = field(default=())  # what else is to be known
+    more: tuple[str, ...] = ()  # what else is to be known
+    later: bool = False  # it is so from a time to come
 
     def __str__(self) -> str:
         return ";".join((self.sentence, *self.more)) + "。"
