@@ -114,7 +114,7 @@ def digest(definition: Mapping[str, Any]) -> str:
 
 
 POOLS: list[Pool] = [
-    Pool("desk", "orderloom", 2, "人工操作：单独重跑订单、审核后继续、规则试算。有人在等，随到随跑。", 1.5),
+    Pool("desk", "orderloom", 2, "人工操作：单独重跑订单、审核后继续、规则试算。有人在等，随到随跑。", 1.0),
     Pool("routine", "orderloom", 3, "日常：拉单、物流跟踪、库存推送、告警、对账、报表。", 5.0),
     Pool("surge", "process", 2, "大促加开的履约通道，每个一个进程；仅在大促期间使用。"),
     Pool("deferred", "process", 1, "可缓：问卷、积分、评价分析、洞察。大促期间暂停。"),

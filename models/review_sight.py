@@ -59,7 +59,7 @@ FROM earlier e JOIN orders o ON o.id = e.id ORDER BY o.id DESC
 class SeenLine:
     """One line. `pet`: the form's questions and the answers, in words; `allowed`: what the recipe may be changed to.
 
-    `ingredients` are (title, grams in the whole line).
+    `ingredients` are (title, grams in a kilogram, grams in the whole line), the most first.
     """
 
     line_no: int
@@ -70,7 +70,7 @@ class SeenLine:
     pet: Mapping[str, str]
     missing: tuple[str, ...] = ()
     recipe: Recipe | None = None
-    ingredients: tuple[tuple[str, int], ...] = ()
+    ingredients: tuple[tuple[str, int, int], ...] = ()
     feeding: FeedingPlan | None = None
     allowed: tuple[Recipe, ...] = ()
 
@@ -195,10 +195,11 @@ def quietly(text: str) -> str:
     return without_numbers(text).replace("****", "〔号码〕")
 
 
-def _ingredients(session: Session, recipe: Recipe, weight_g: int, quantity: int) -> tuple[tuple[str, int], ...]:
+def _ingredients(session: Session, recipe: Recipe, weight_g: int, quantity: int) -> tuple[tuple[str, int, int], ...]:
     known = products(session, list(recipe.grams_per_kg))
     grams = ingredients(recipe, weight_g, quantity)
-    return tuple((known[code].title if code in known else code, weight) for code, weight in grams.items())
+    most_first = sorted(recipe.grams_per_kg.items(), key=lambda part: (-part[1], part[0]))
+    return tuple((known[sku].title if sku in known else sku, per_kg, grams[sku]) for sku, per_kg in most_first)
 
 
 def _earlier(session: Session, order: Order) -> tuple[Earlier, ...]:

@@ -80,7 +80,7 @@ def form_for(sight: Sight, page: str) -> type[ReviewForm]:
             str,
             Field(
                 default=order_no,
-                title="订单",
+                title="审核内容",
                 description=page,
                 json_schema_extra={"enum": [order_no], "position": 0},
             ),

@@ -80,10 +80,7 @@ def _line(line: SeenLine) -> list[str]:
 
 def _recipe(line: SeenLine, recipe: Recipe) -> list[str]:
     special = ",**特殊配方**" if recipe.special else ""
-    inside = "、".join(
-        f"{plain(title, 60)} {per} g(共 {grams:,} g)"
-        for (title, grams), per in zip(line.ingredients, recipe.grams_per_kg.values(), strict=True)
-    )
+    inside = "、".join(f"{plain(title, 60)} {per_kg} g(共 {grams:,} g)" for title, per_kg, grams in line.ingredients)
     energy = [f"能量 {recipe.kcal_per_kg:,} 千卡/公斤"] if recipe.kcal_per_kg else []
     nutrients = [f"{plain(say(NUTRIENT_WORDS, name), 40)} {percent:g} %" for name, percent in recipe.nutrients.items()]
     return [

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,19 @@ class Page:
         """Wait until this can be read on the page."""
         await self.until(f"document.body && document.body.innerText.includes({json.dumps(text)})", seconds)
 
-    async def click(self, selector: str, text: str = "", seconds: float = PATIENCE) -> None:
-        """Press the first visible element of this kind with this text, in its middle."""
-        found = _FIND % (json.dumps(selector), json.dumps(text))
+    async def click(self, selector: str, text: str = "", seconds: float = PATIENCE) -> datetime:
+        """Press the first visible element of this kind with this text, in its middle; when that was."""
+        return await self.press(_FIND % (json.dumps(selector), json.dumps(text)), seconds)
+
+    async def press(self, found: str, seconds: float = PATIENCE) -> datetime:
+        """Press the first element of what a JavaScript expression finds, in its middle; when that was."""
         await self.until(f"{found}.length", seconds)
         await self.evaluate(f"{found}[0].scrollIntoView({{block: 'center'}})")
         place = await self._resting(found)
+        pressed = datetime.now(UTC)
         for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, **place, button="left", clickCount=1)
+        return pressed
 
     async def _resting(self, found: str) -> dict[str, float]:
         """The middle of an element that has stopped moving: a dialog slides in."""
@@ -136,6 +142,23 @@ class Page:
     async def type(self, text: str) -> None:
         """Type this into what has the focus."""
         await self.call("Input.insertText", text=text)
+
+    async def choose(self, found: str, option: str) -> str:
+        """Open the select that a JavaScript expression finds, go down to the next option with this text, take it."""
+        await self.press(found)
+        options, now = await self.evaluate(f"[[...{found}[0].options].map(one => one.text), {found}[0].selectedIndex]")
+        wanted = next((place for place, text in enumerate(options) if place > now and option in text), None)
+        if wanted is None:
+            pytest.fail(f"no option with {option!r} among {options}")
+        for _ in range(wanted - now):
+            await self._key("ArrowDown", 40)
+        await self._key("Enter", 13)
+        await self.until(f"{found}[0].selectedIndex === {wanted}")
+        return str(options[wanted])
+
+    async def _key(self, name: str, code: int) -> None:
+        for kind in ("rawKeyDown", "keyUp"):
+            await self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
 
     async def fill(self, selector: str, text: str) -> None:
         """Type this into the first visible field of this kind."""

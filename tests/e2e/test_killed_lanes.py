@@ -71,8 +71,9 @@ async def test_three_lanes_die_and_the_fourth_finishes(
     (shown,) = review_runs(prefect_server, costly)
     assert shown["state_name"] == "Suspended"
     assert shown["id"] == (await case_of(costly)).run_id
-    assert stored_input(prefect_server, shown["id"], "suspended-review-schema")["title"] == "ReviewDecision"
-    assert costly.order_no in stored_input(prefect_server, shown["id"], "suspended-review-description")
+    form = stored_input(prefect_server, shown["id"], "suspended-review-schema")
+    assert form["title"] == "ReviewDecision"
+    assert costly.order_no in form["properties"]["order"]["description"]
     # and the runs of the dead are over
     for row in dead:
         (shift,) = runs(prefect_server, name={"any_": [row.name]})
