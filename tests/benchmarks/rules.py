@@ -13,7 +13,7 @@ Rival: the same model, asked by the engine's own walk (`zen.ZenEngine().create_d
 cores. Each kind of rules is tried by a version that changes things: a form with a new question, recipes of which one is
 gone and one dearer, a matrix with a lower sum. The figure is the slowest of the three; `…_by_kind` has all of them.
 
-Against: the same try-out of recipes in one process. `ratio_to_one_process` is seconds with all cores ÷ with one, the
+Against: the same try-out of the form in one process. `ratio_to_one_process` is seconds with all cores ÷ with one, the
 median of pairs on the orders of the last six days.
 
     python -m tests.benchmarks.rules [--quick] --json FILE
@@ -54,7 +54,7 @@ LARGE = 100  # rows
 
 def measure(options: Options) -> dict[str, Any]:
     """The figures of FIGURES.md, `rules`."""
-    return {**evaluations(7 if options.quick else 25), **try_outs(5 if options.quick else 9)}
+    return {**evaluations(7 if options.quick else 25), **try_outs(3 if options.quick else 7)}
 
 
 def evaluations(pairs: int) -> dict[str, Any]:
@@ -130,9 +130,9 @@ def try_outs(pairs: int) -> dict[str, Any]:
             seconds[kind.value] = round(tryout.seconds, 1)
             say(f"{kind.value}: {tryout.seconds:.1f} s, {tryout.tally.changed} orders change")
         for pair in range(pairs):
-            say(f"recipes, all cores and one: pair {pair + 1} of {pairs}")
+            say(f"form, all cores and one: pair {pair + 1} of {pairs}")
             for processes, into in ((cores, all_cores), (1, one))[:: 1 if pair % 2 else -1]:
-                tryout = _tried(RuleKind.RECIPES, drafts[RuleKind.RECIPES], DAYS // 5, processes)
+                tryout = _tried(RuleKind.FORM, drafts[RuleKind.FORM], DAYS // 5, processes)
                 assert tryout.tally.orders > OF_PAIRS
                 into.append(tryout.seconds)
     return {
