@@ -9,22 +9,26 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 from sqlmodel import Session
 
 from deployments.language import in_english, tell
 from deployments.rules_file import chosen
-from models.decision_table import content_of
+from models.decision_table import TableBroken, content_of
+from models.form_edits import FIELD_KINDS
 from models.order_form import OrderForm
-from models.rule_cells import said_of, said_output
 from models.rule_columns import APPROVAL, CHOICE
 from models.rule_columns import Table as Columns
-from models.rule_desk import Drafted, check_again
+from models.rule_desk import check_again
+from models.rule_diff import row_words
 from models.rule_history import listed, when
 from models.rule_step import name_of
 from models.rule_version import KIND_WORDS, RuleKind, RuleVersion
 from models.table_check import Problem
+from tasks.rules import Draft
 
 
 def show_versions(session: Session, kind: str | None, now: datetime, as_json: bool) -> bool:
@@ -55,7 +59,7 @@ def show_versions(session: Session, kind: str | None, now: datetime, as_json: bo
     for each, standing in found:
         version, style = standing.version, "bold green" if standing.in_force else None
         cells = (KIND_WORDS[each][in_english()], str(version.number), standing.state[in_english()], version.made_by)
-        table.add_row(*cells, when(version.made_at), version.note, style=style)
+        table.add_row(*map(Text, (*cells, when(version.made_at), version.note)), style=style)
     Console().print(table)
     return True
 
@@ -67,27 +71,30 @@ def show_version(session: Session, kind: str, number: int | None, now: datetime,
         print(json.dumps(version.body, ensure_ascii=False, indent=1))
         return True
     console = Console()
-    console.print(f"{name_of(RuleKind(kind), version.number)} {version.note}".strip(), highlight=False)
-    for table in _tables(version):
-        console.print(table)
+    console.print(Text(f"{name_of(RuleKind(kind), version.number)} {version.note}".strip()))
+    try:
+        for table in list(_tables(version)):
+            console.print(table)
+    except (TableBroken, KeyError, TypeError, AttributeError, ValueError):
+        console.print(tell("内容有问题,排不成表:加 --json 看原文。", "It cannot be laid out: see it with --json."))
     _say_problems(console, [Problem(p["where"], p["why"]) for p in version.problems], [])
     return True
 
 
-def show_draft(drafted: Drafted) -> bool:
+def show_draft(draft: Draft) -> bool:
     """What became of a step: the draft, what is wrong with it, or what comes next. False when it has problems."""
-    version, console = drafted.version, Console()
-    kind = RuleKind(version.kind)
-    made = tell("起草好了", "is drafted") if drafted.new else tell("已经有这份草稿", "was drafted before")
-    console.print(f"{name_of(kind, version.number)} {made}。", highlight=False)
-    _say_problems(console, drafted.problems, drafted.warnings)
-    if drafted.problems:
+    console, kind = Console(), draft.kind.value
+    made = tell("起草好了", "is drafted") if draft.new else tell("已经有这份草稿", "was drafted before")
+    console.print(f"{name_of(draft.kind, draft.number)} {made}。", highlight=False)
+    against = tell(f"和生效中的第 {draft.in_force} 版相比:", f"Against version {draft.in_force}, which is in force:")
+    console.print(against if draft.differences else tell("没有不同。", "No difference."), highlight=False)
+    for said in draft.differences:
+        console.print(Text(f"  {said}"))
+    _say_problems(console, draft.problems, draft.warnings)
+    if draft.problems:
         console.print(tell("改好以后再试算。", "Mend these, then try it."), highlight=False)
         return False
-    steps = (
-        f"orderloom rules try {kind.value} {version.number}",
-        f"orderloom rules activate {kind.value} {version.number}",
-    )
+    steps = (f"orderloom rules try {kind} {draft.number}", f"orderloom rules activate {kind} {draft.number}")
     console.print(tell(f"下一步:{steps[0]},再 {steps[1]}。", f"Next: {steps[0]}, then {steps[1]}."), highlight=False)
     return True
 
@@ -121,15 +128,15 @@ def try_and_show(kind: str, number: int, days: int, by: str) -> None:
     for change, orders in tryout.tally.named.items():
         for named in orders[:5]:
             words = CHANGE_WORDS.get(change, change)  # type: ignore[call-overload]
-            console.print(f"    {named.order_no} {words}:{named.words}", highlight=False)
+            console.print(Text(f"    {named.order_no} {words}:{named.words}"))
     console.print(tell(f"用时 {tryout.seconds:.1f} 秒。", f"{tryout.seconds:.1f} s."), highlight=False)
 
 
 def _say_problems(console: Console, problems: Sequence[Problem], warnings: Sequence[Problem]) -> None:
     for problem in problems:
-        console.print(f"✗ {problem}", style="red", highlight=False)
+        console.print(Text(f"✗ {problem}", style="red"))
     for warning in warnings:
-        console.print(f"! {warning}", style="yellow", highlight=False)
+        console.print(Text(f"! {warning}", style="yellow"))
 
 
 def _tables(version: RuleVersion) -> Iterator[Table]:
@@ -144,21 +151,12 @@ def _tables(version: RuleVersion) -> Iterator[Table]:
 
 def _decisions(model: Mapping[str, Any], columns: Columns) -> Table:
     content = content_of(model)
-    table = Table("编号", *(column.name or column.field for column in (*content.inputs, *content.outputs)))
+    names = [column.name or column.field for column in (*content.inputs, *content.outputs)]
+    table = Table("编号", *map(escape, names))
     for row in content.rows:
-        told = [
-            _told(columns, column.field, row.cells.get(column.id, "")) for column in (*content.inputs, *content.outputs)
-        ]
-        table.add_row(row.id, *told)
+        told = row_words(columns, content, row)
+        table.add_row(*map(Text, (row.id, *(told.get(name, "") for name in names))))
     return table
-
-
-def _told(columns: Columns, field: str, cell: str) -> str:
-    if not cell:
-        return ""
-    if field in columns.inputs:
-        return said_of(columns.inputs[field], cell)
-    return said_output(columns.outputs[field], cell, columns.inputs) if field in columns.outputs else cell
 
 
 def _recipes(body: Mapping[str, Any]) -> Table:
@@ -168,12 +166,14 @@ def _recipes(body: Mapping[str, Any]) -> Table:
         grams = "、".join(f"{names.get(sku, sku)} {each}" for sku, each in recipe["grams_per_kg"].items())
         special = "(特殊)" if recipe.get("special") else ""
         words = [CHOICE.inputs[fact].word_of(recipe[fact]) for fact in ("species", "staple")]
-        table.add_row(recipe["code"], recipe["title"] + special, *words, str(recipe.get("kcal_per_kg", "")), grams)
+        cells = (recipe["code"], recipe["title"] + special, *words, str(recipe.get("kcal_per_kg", "")), grams)
+        table.add_row(*map(Text, cells))
     return table
 
 
 def _questions(body: Mapping[str, Any]) -> Table:
     table = Table("字段", "标题", "怎么回答", "必填", "说明")
     for field in OrderForm(body).fields:
-        table.add_row(field.name, field.title(), field.kind.value, "是" if field.required else "", field.help())
+        cells = (field.name, field.title(), FIELD_KINDS[field.kind], "是" if field.required else "", field.help())
+        table.add_row(*map(Text, cells))
     return table

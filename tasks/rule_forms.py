@@ -64,7 +64,7 @@ class Form(BaseModel):
 
     your_name: str = titled("谁", "你的姓名,写进规则历史", at=90, min_length=1, max_length=64)
     note: str = titled("说明", "为什么改,写进规则历史", at=91, default="", max_length=1000)
-    based_on: int = titled("照哪一版改", "0 就是生效中的那一版;接着改草稿就填它的版本号", at=92, default=0, ge=0)
+    based_on: int = titled("照哪一版改", "0 就是最新的草稿,没有草稿就是生效中的那一版", at=92, default=0, ge=0)
 
     def wanted(self, session: Session, now: datetime) -> Wanted:
         """The rules that are wanted. Raises `RulesRefused`, `SheetWrong`."""

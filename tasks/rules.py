@@ -15,10 +15,11 @@ from integrations.spreadsheets.rules_sheet import kind_of as kind_of_sheet
 from integrations.spreadsheets.rules_sheet import origin_of, read_rules_sheet
 from models import rule_text
 from models.database import in_transaction, utcnow
+from models.rule_changing import base_for, in_force
 from models.rule_desk import make_draft
 from models.rule_diff import differences
 from models.rule_step import Done
-from models.rule_version import KIND_WORDS, RuleKind, RulesRefused, RuleVersion, find_version, numbers_in_force
+from models.rule_version import KIND_WORDS, RuleKind, RulesRefused, RuleVersion, in_line
 from models.settings import settings
 from models.table_check import Problem
 
@@ -75,30 +76,33 @@ async def take_step(step: Callable[[Session, datetime], Done]) -> Done:
 def drafted(session: Session, wanted: Wanted, by: str, note: str, now: datetime) -> Draft:
     """The same in a transaction of the caller's."""
     made = make_draft(session, wanted.kind, wanted.body, by, note, now, wanted.based_on)
-    number = numbers_in_force(session, now)[wanted.kind.value]
-    before = find_version(session, wanted.kind, number).body
+    before = in_force(session, wanted.kind, now)
     return Draft(
         wanted.kind,
         made.version.number,
         made.new,
         made.problems,
         made.warnings,
-        number,
-        differences(wanted.kind, before, made.version.body),
+        before.number,
+        differences(wanted.kind, before.body, made.version.body),
     )
 
 
 def edited(
     session: Session, kind: RuleKind, edit: Callable[[Body], Body], based_on: int | None, now: datetime
 ) -> Wanted:
-    """A version (None: the one in force) with a change. Raises `RulesRefused`."""
-    number = based_on if based_on is not None else numbers_in_force(session, now)[kind.value]
-    return Wanted(kind, edit(find_version(session, kind, number).body), number)
+    """A version with a change: `based_on`, else the newest draft, else the one in force. Raises `RulesRefused`.
+
+    Two people at once: one after the other, the second on top of the first.
+    """
+    in_line(session, kind)
+    base = base_for(session, kind, now, based_on)
+    return Wanted(kind, edit(base.body), base.number)
 
 
 def pasted(session: Session, kind: RuleKind, text: str, now: datetime) -> Wanted:
     """Rules as a JSON text. Raises `RulesRefused`."""
-    return Wanted(kind, rule_text.body_of(kind, text), numbers_in_force(session, now)[kind.value])
+    return Wanted(kind, rule_text.body_of(kind, text), in_force(session, kind, now).number)
 
 
 def sent_in(session: Session, kind: RuleKind | None, name: str, data: bytes, now: datetime) -> Wanted:
@@ -118,7 +122,7 @@ def sent_in(session: Session, kind: RuleKind | None, name: str, data: bytes, now
         looks = f",里面是{KIND_WORDS[found][0]}" if found else ",请用导出的文件来改"
         raise SheetWrong(f"{name[:80]} 不是{wanted}的文件{looks}。")
     base = _origin_version(session, origin.digest, found, origin.number) if origin and origin.kind is found else None
-    base = base or find_version(session, found, numbers_in_force(session, now)[found.value])
+    base = base or in_force(session, found, now)
     return Wanted(found, read_rules_sheet(data, found, base.body), base.number)
 
 

@@ -101,7 +101,7 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 def _next(draft: Draft) -> list[str]:
     kind, number = draft.kind.value, draft.number
-    again = f"要接着改这一份,再运行 `change-rules`,「照哪一版改」填 {number}。"
+    again = "要接着改这一份,再运行 `change-rules`。"
     if draft.problems:
         return [f"1. {again}", f"2. 不要了:运行 `activate-rules`,选「作废」,第 {number} 版。"]
     return [

@@ -79,7 +79,7 @@ def test_explain_knows_an_order_by_our_number_and_by_the_channels(orderloom: Run
     for name in ("SH-8", "4711", "#1008"):
         said = orderloom("explain", name)
         assert said.returncode == 0
-        assert "SH-8" in said.stdout and "营养师" in said.stdout
+        assert "SH-8" in said.stdout and "要由人审核" in said.stdout and "超过 500 元" in said.stdout
     unknown = orderloom("explain", "SH-9")
     assert unknown.returncode == 1
     assert "Traceback" not in unknown.stderr

@@ -73,7 +73,7 @@ async def test_a_lane_carries_twenty_orders_on_paper_and_the_report_compares_the
     # then nothing has arrived anywhere, and everything that would have is kept
     assert arrived(home.sandbox.world) == {}
     told = Counter(transact(lambda session: session.exec(select(Effect.kind)).all()))
-    assert told == {"waybill": 18, "ship_notice": 18, "sms": 18, "production_release": 6}
+    assert told == {"waybill": 18, "ship_notice": 18, "sms": 24, "production_release": 6, "staff_message": 1}
     assert set(transact(lambda session: session.exec(select(Effect.state)).all())) == {EffectState.SHADOW.value}
     assert [rule for rule in transact(lambda session: check(session, utcnow())) if rule.severity == "error"] == []
 
@@ -108,7 +108,7 @@ async def test_a_lane_carries_twenty_orders_on_paper_and_the_report_compares_the
     }
     assert report.told == dict(told)
     assert sum(report.waybills.values()) == 18
-    assert report.messages == {"shipped": 18}
+    assert report.messages == {"in_production": 6, "shipped": 18}
     assert report.reviews == {"金额超过 500 元": (2, 2)}
     assert (report.batches, report.quarantined, report.refunds) == (6, 0, 0)
 

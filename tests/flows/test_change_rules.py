@@ -124,7 +124,7 @@ async def test_the_same_change_twice_is_one_draft_and_the_next_goes_on_from_it(
 ) -> None:
     await deploy_for_test([CHANGE])
     first, second = await change(**ROW), await change(**ROW)
-    third = await change(drop_row="special", based_on=2)
+    third = await change(drop_row="special")
 
     assert [run.state_name for run in (first, second, third)] == ["第 2 版可以试算"] * 2 + ["第 3 版可以试算"]
     assert "没有另起一份" in str(second.state and second.state.message)
@@ -140,7 +140,7 @@ async def test_a_draft_with_problems_says_them_and_how_to_go_on(rules: Path, pre
 
     assert run.state_name == "第 2 版有 1 个问题"
     text = (await artifacts_of(run))["rule-draft-matrix"]
-    assert "草稿有问题" in text and "## 要改好的问题" in text and "「照哪一版改」填 2" in text
+    assert "草稿有问题" in text and "## 要改好的问题" in text and "再运行 `change-rules`" in text
     refused = await step("启用", "审批矩阵", 2, untried=True, untried_why="急")
     assert (refused.state_name, in_force()["matrix"]) == ("没有做成", 1)
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import InternalError
 from sqlmodel import Session, select
 
+from models import hold
 from models.fulfilment import Stage, WaitingOn, fulfilments_of
 from models.production import ProductionReport, WorkOrder, take_report, work_orders_of
 from models.timeline import timeline
@@ -137,3 +138,74 @@ def test_eight_callbacks_at_once_count_once(database_url: str) -> None:
         with Session(engine) as session:
             assert work(session, number).state == "completed"
             assert fulfilments_of(session, work(session, number).order_id)[0].wake_seq == 1
+
+
+def told_at(session: Session, number: str, kind: str, minutes: int, **data: object) -> None:
+    """A report that the factory stamped so many minutes later, each with an id of its own."""
+    at = LATER + timedelta(minutes=minutes)
+    take_report(session, f"m-{kind}-{minutes}-{data}", number, kind, at, data, at)
+
+
+def test_the_factory_s_newest_word_counts_however_late_an_older_one_comes(session: Session) -> None:
+    number = at_the_factory(session)
+    soon, later = (LATER + timedelta(hours=hours) for hours in (1, 30))
+
+    told_at(session, number, PROGRESS, 10, percent=40, expected_at=later.isoformat())
+    told_at(session, number, PROGRESS, 5, percent=90, expected_at=soon.isoformat())
+    told_at(session, number, ACCEPTED, 1, expected_at=soon.isoformat())
+
+    now_ = work(session, number)
+    assert (now_.state, now_.percent, now_.expected_at) == ("in_progress", 40, later)
+    told_at(session, number, PROGRESS, 12, percent=55)
+    assert (work(session, number).percent, work(session, number).expected_at) == (55, later)
+    told_at(session, number, COMPLETED, 11)
+    assert (work(session, number).state, work(session, number).percent) == ("completed", 100)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"percent": -1}, {"percent": 101}, {"percent": "50"}, {"percent": True}, {"percent": None}, {"percent": [1]},
+        {"percent": 1e308}, {"expected_at": "soon"}, {"expected_at": 5}, {"expected_at": "2026-11-11T10:00:00"},
+        {"expected_at": "9999-12-31T23:59:59+00:00"}, {"expected_at": {"at": 1}}, {"expected_at": None},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_passed_over_and_the_report_still_counts(session: Session, odd: dict[str, object]) -> None:
+    number = at_the_factory(session)
+    before = work(session, number).expected_at
+
+    told_at(session, number, PROGRESS, 1, **odd)
+
+    now_ = work(session, number)
+    assert (now_.state, now_.percent, now_.expected_at) == ("in_progress", 0, before)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [(COMPLETED, FAILED, 1), (FAILED, COMPLETED, 1), (COMPLETED, COMPLETED, 0), (FAILED, FAILED, 0),
+     (COMPLETED, PROGRESS, 0)],
+)  # fmt: skip
+def test_a_person_is_asked_once_when_the_factory_ends_it_twice_otherwise(
+    session: Session, first: str, second: str, asked: int
+) -> None:
+    number = at_the_factory(session)
+
+    for minutes, kind in enumerate((first, second, second)):
+        told_at(session, number, kind, minutes)
+
+    row = work(session, number)
+    held = [h for h in hold.open_holds(session, row.order_id) if h.code == f"factory_contradicts_{row.id}"]
+    assert (len(held), [h.blocking for h in held]) == (asked, [False] * asked)
+    assert row.state == first.removeprefix("work_order.")
+
+
+def test_what_was_called_back_and_is_made_all_the_same_goes_to_a_person(session: Session) -> None:
+    number = at_the_factory(session)
+    session.execute(text("UPDATE work_order SET state = 'called_back'"))
+
+    told_at(session, number, FAILED, 1)
+    told_at(session, number, COMPLETED, 2)
+
+    row = work(session, number)
+    assert [h.code for h in hold.open_holds(session, row.order_id)] == [f"factory_contradicts_{row.id}"]
+    assert (row.state, row.completed_at) == ("called_back", None)

@@ -146,7 +146,7 @@ async def test_what_a_run_could_not_start_is_given_back_and_only_once(order: Ord
 async def test_in_english_the_state_says_what_it_waits_for(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "language", "en")
     mine = await claim(order)
-    assert Outcome(mine, WaitingOn.REVIEW).state.name == "Waiting: nutritionist"
+    assert Outcome(mine, WaitingOn.REVIEW).state.name == "Waiting: review"
     mine.stage = Stage.SHIPPED
     assert Outcome(mine, WaitingOn.CARRIER).state.name == "Shipped"
     assert Outcome(mine, lost=True).state.name == "Handed over"
