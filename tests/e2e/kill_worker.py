@@ -5,7 +5,8 @@
         status = workers.run(home.environment)                              # 0: nothing is left to do
 
 A worker pulls every channel if asked, then carries what is ready until all that is left waits for the outside. Or it
-enters one answer of the warehouse, as the portal does, and may be killed right before it commits it (`answering`).
+enters one answer of the warehouse, or one report of the factory, as the portal does, and may be killed right before
+it commits it (`answering`).
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ class KillWorkers:
         pull: bool = True,
         factory: bool = True,
         not_there: int | None = None,
+        made: str | None = None,
     ) -> int:
         """Run one worker to its end: its exit status, or minus the signal that killed it.
 
         `pull`: it reads the channels first. `factory`: it stays until nothing is in production any more.
         `not_there`: it does nothing else than to enter that the goods of this stock check are not there.
+        `made`: it does nothing else than to enter the factory's report that this work order is completed.
         """
         assert self.process.stdin is not None and self.process.stdout is not None
         wanted = {
@@ -59,6 +62,7 @@ class KillWorkers:
             "pull": pull,
             "factory": factory,
             "not_there": not_there,
+            "made": made,
         }
         print(json.dumps(wanted), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
@@ -100,10 +104,12 @@ def _live(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["environment"])
     settings.cache_clear()
     try:
-        if wanted["not_there"] is None:
-            status = asyncio.run(_work(wanted["pull"], wanted["factory"]))
-        else:
+        if wanted["not_there"] is not None:
             status = _enter(wanted["not_there"])
+        elif wanted["made"] is not None:
+            status = _report(wanted["made"])
+        else:
+            status = asyncio.run(_work(wanted["pull"], wanted["factory"]))
     except BaseException:
         traceback.print_exc()
         status = 1
@@ -147,6 +153,23 @@ def _enter(check_id: int) -> int:
         return taken
 
     return 0 if transact(work) else 4
+
+
+def _report(work_order_no: str) -> int:
+    """The factory's word that a work order is made, entered as the portal enters it."""
+    from sqlmodel import Session
+
+    from models import faults
+    from models.database import transact, utcnow
+    from models.production import take_report
+
+    def work(session: Session) -> str:
+        kind, now = "work_order.completed", utcnow()
+        taken = take_report(session, f"msg-{work_order_no}", work_order_no, kind, now, {}, now)
+        faults.point("answering")
+        return taken
+
+    return 0 if transact(work) == "taken" else 4
 
 
 if __name__ == "__main__":
