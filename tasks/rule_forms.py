@@ -75,7 +75,7 @@ class Form(BaseModel):
 
 
 class _MatrixRow(Form):
-    model_config = shown("审批矩阵:加一行,或替换一行", "同一行的条件要同时成立,留空的都算;所有成立的行都算")
+    model_config = shown("矩阵加一行", "审批矩阵里加一行,或替换一行:同一行的条件要同时成立,留空的都算;所有成立的行都算")
 
     row: str = titled("行的编号", "新行留空;要替换就填那一行的编号", at=1, default="", max_length=64)
     role: Literal[_ROLES] = titled("谁审核", "「直通」表示这样的订单不用审核", at=60)  # type: ignore[valid-type]
@@ -108,7 +108,7 @@ MatrixRow = create_model(
 class DropRow(Form):
     """Takes a row away."""
 
-    model_config = shown("去掉一行", "审批矩阵或选配方的表里,按编号去掉一行")
+    model_config = shown("去一行", "审批矩阵或选配方的表里,按编号去掉一行")
 
     drop_row: str = titled("行的编号", "那一行的编号", at=1, min_length=1, max_length=200)
     table: Literal["审批矩阵", "选配方"] = titled("哪张表", at=2, default="审批矩阵")
@@ -121,7 +121,7 @@ class DropRow(Form):
 class FormField(Form):
     """Adds a question."""
 
-    model_config = shown("订单表单:加一个字段,或替换一个字段", "客户和客服要填的一个问题")
+    model_config = shown("表单加字段", "订单表单里加一个字段,或替换一个:客户和客服要填的一个问题")
 
     field: str = titled("字段名", "小写字母、数字、下划线,如 litter;已有的会被替换", at=1, min_length=1, max_length=40)
     title: str = titled("标题", "客户看到的问题", at=2, min_length=1, max_length=40)
@@ -151,7 +151,7 @@ class FormField(Form):
 class DropField(Form):
     """Takes a question away."""
 
-    model_config = shown("订单表单:去掉一个字段", "以后不再问;已有的回答留着")
+    model_config = shown("表单去字段", "从订单表单里去掉一个字段:以后不再问;已有的回答留着")
 
     drop_field: str = titled("字段名", at=1, min_length=1, max_length=40)
 
@@ -162,7 +162,7 @@ class DropField(Form):
 class RecipeCard(Form):
     """Adds a recipe."""
 
-    model_config = shown("配方:加一个配方,或替换一个配方", "含有宠物过敏原的配方永远不会给它")
+    model_config = shown("加配方", "加一个配方,或替换一个:含有宠物过敏原的配方永远不会给它")
 
     code: str = titled("配方编码", "例如 CAT-RABBIT-WET;已有的会被替换", at=1, min_length=1, max_length=40)
     title: str = titled("名称", "例如 猫粮 兔肉(湿)", at=2, min_length=1, max_length=80)
@@ -211,7 +211,7 @@ class RecipeCard(Form):
 class DropRecipe(Form):
     """Takes a recipe away, with the rows that choose it."""
 
-    model_config = shown("配方:去掉一个配方", "连同选它的行")
+    model_config = shown("去配方", "去掉一个配方,连同选它的行")
 
     drop_recipe: str = titled("配方编码", at=1, min_length=1, max_length=64)
 
@@ -222,7 +222,7 @@ class DropRecipe(Form):
 class RulesFile(Form):
     """A file that somebody has put into the folder."""
 
-    model_config = shown("用文件:XLSX、CSV 或 JSON", "用 orderloom rules export 导出的文件改好后放进文件夹")
+    model_config = shown("用文件", "XLSX、CSV 或 JSON:用 orderloom rules export 导出的文件改好后放进文件夹")
 
     file: str = titled("文件名", "状态目录下 rules 文件夹里的文件,只写文件名,例如 矩阵.xlsx", at=1, min_length=1)
 
@@ -233,7 +233,7 @@ class RulesFile(Form):
 class WholeRules(Form):
     """The whole of it as JSON."""
 
-    model_config = shown("用 JSON:整份粘贴", "整份替换")
+    model_config = shown("粘贴 JSON", "整份替换")
 
     kind: KindWord = titled("种类", at=1)
     json_text: str = titled("JSON", "整份规则;决策表编辑器存的 JDM 也可以", at=2, min_length=2)

@@ -15,7 +15,7 @@ from models.explain_words import WORK
 from models.order import find_order
 from models.product import products
 from models.production_page import GONE, BatchUnknown, BatchView, batch_view, batches_in_hand, batches_since
-from models.recipe import ALLERGENS
+from models.recipe import ALLERGENS, RecipeBook
 from models.rules_in_force import recipes_of
 from models.settings import settings
 from models.warehouse import Warehouse
@@ -76,6 +76,7 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
     used = sorted({sku for work, _ in making for sku in work.grams})
     known = products(session, [*used, *(work.sku for work, _ in making)])
     name = {sku: product.title for sku, product in known.items()}
+    place = session.exec(select(Warehouse).where(Warehouse.code == batch.warehouse)).first()
     flags = list(recipe.flags) if recipe is not None else []
     if recipe is not None and recipe.special:
         flags.insert(0, "特殊配方,营养师已审核")
@@ -84,7 +85,7 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
         recipe=batch.recipe,
         recipe_title=view.recipe_title,
         recipe_version=batch.recipe_version,
-        warehouse=batch.warehouse,
+        warehouse=place.name if place is not None else batch.warehouse,
         due_at=batch.due_at,
         ingredients=[(sku, name.get(sku, sku)) for sku in used],
         lines=[
@@ -99,11 +100,15 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
             for work, order_no in making
         ],
         factory_no=batch.factory_no,
-        allergens=[ALLERGENS.get(each, (each,))[0] for each in sorted(book.inside[batch.recipe])]
-        if book is not None and batch.recipe in book.inside
-        else [],
+        allergens=_allergens(book, batch.recipe) if book is not None else [],
         flags=flags,
     )
+
+
+def _allergens(book: RecipeBook, recipe: str) -> list[str]:
+    """What people know as an allergen and is in the recipe, by name; not every word of its ingredients' codes."""
+    inside = book.inside.get(recipe, frozenset()) & book.known_allergens
+    return [ALLERGENS.get(each, (each,))[0] for each in sorted(inside)]
 
 
 ROUTES = [
