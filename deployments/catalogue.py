@@ -307,7 +307,7 @@ DEPLOYMENTS: list[Deployment] = [
         entrypoint="flows/try_rules.py:try_rules",
         pool="desk",
         description=(
-            "**试算规则**:一版订单表单、配方或审批矩阵,用最近几天的真实订单试一遍。填种类(`form`、`recipes`、`matrix`)、"
+            "**试算规则**:一版订单表单、配方或审批矩阵,用最近几天的真实订单试一遍。填种类、"
             "第几版、最近几天和你的姓名。\n\n"
             "当时的决定是对照,不重算:哪些单会送审或不再送审、换人、换时限,配方换成什么,原料成本差多少,"
             "表单会搁置哪些单、缺哪一项。十万单一两分钟,进度和结果在 Artifacts 页的 `tryout-种类`,有图和订单号。\n\n"

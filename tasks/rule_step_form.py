@@ -1,4 +1,4 @@
-"""What people fill in to have a version of the rules hold, or not: a form of the Prefect UI."""
+"""What people fill in to try a version of the rules, and to have it hold or not: forms of the Prefect UI."""
 
 from __future__ import annotations
 
@@ -8,12 +8,29 @@ from typing import Literal
 from pydantic import BaseModel
 from sqlmodel import Session
 
+from models.past_orders import MOST_DAYS
 from models.rule_activation import activate_when_fit, roll_back, withdraw
 from models.rule_desk import discard
 from models.rule_step import Done
-from models.rule_version import RulesRefused
+from models.rule_version import RuleKind, RulesRefused
 from models.wording import TZ
 from tasks.rule_forms import KindWord, kind_named, shown, titled
+
+
+class TryStep(BaseModel):
+    """Which version is to be tried, on how many days of orders."""
+
+    model_config = shown("试算", "只是试算,什么都不改变")
+
+    kind: KindWord = titled("种类", at=1)
+    number: int = titled("第几版", at=2, ge=1)
+    days: int = titled("最近几天的订单", f"1 到 {MOST_DAYS}", at=3, default=30, ge=1, le=MOST_DAYS)
+    your_name: str = titled("谁", "你的姓名,记录里会写明是谁试算的", at=4, min_length=1, max_length=64)
+
+    @property
+    def which(self) -> RuleKind:
+        """The kind of rules."""
+        return kind_named(self.kind)
 
 
 class RuleStep(BaseModel):

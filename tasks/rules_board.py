@@ -101,11 +101,12 @@ def _some(lines: Sequence[str]) -> list[str]:
 
 def _next(draft: Draft) -> list[str]:
     kind, number = draft.kind.value, draft.number
+    tried = f"种类「{KIND_WORDS[draft.kind][0]}」,第 {number} 版"
     again = "要接着改这一份,再运行 `change-rules`。"
     if draft.problems:
         return [f"1. {again}", f"2. 不要了:运行 `activate-rules`,选「作废」,第 {number} 版。"]
     return [
-        f"1. 试算:运行 `try-rules`,种类 `{kind}`,第 {number} 版(命令行 `orderloom rules try {kind} {number}`)。",
+        f"1. 试算:运行 `try-rules`,{tried}(命令行 `orderloom rules try {kind} {number}`)。",
         f"2. 启用:运行 `activate-rules`,选「启用」,第 {number} 版(命令行 `orderloom rules activate {kind} {number}`)。",
         f"3. {again}",
     ]

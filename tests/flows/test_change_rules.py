@@ -109,7 +109,7 @@ async def test_a_row_a_field_and_a_recipe_are_drafted_by_their_forms(
         "# 审批矩阵第 2 版:可以试算",
         "新增审批矩阵的行 row-",
         "客服主管",
-        "`try-rules`,种类 `matrix`,第 2 版",
+        "`try-rules`,种类「审批矩阵」,第 2 版",
     ):
         assert words in said["rule-draft-matrix"]
     assert "*促销*" not in said["rule-draft-matrix"]  # what people write is text, not Markdown

@@ -51,13 +51,13 @@ async def test_a_business_person_tries_a_draft_and_reads_what_would_change(
     number = a_draft(RuleKind.MATRIX, stricter_matrix())
     await deploy_for_test([ENTRY])
     # when it is tried with the form of the deployment
-    asked = {"kind": "matrix", "number": number, "your_name": "王敏", "days": 30}
-    run = await run_here(ENTRY, parameters=asked)
+    asked = {"kind": "审批矩阵", "number": number, "your_name": "王敏", "days": 30}
+    run = await run_here(ENTRY, parameters={"step": asked})
     # then the run says what it came to, and the version that it was tried
     version = transact(lambda session: find_version(session, RuleKind.MATRIX, number))
     changed = version.tried["changed"]
     assert changed > 0
-    assert (run.name, run.state_name) == (f"试算 matrix 第 {number} 版", f"会变 {changed} 单")
+    assert (run.name, run.state_name) == (f"试算审批矩阵第 {number} 版", f"会变 {changed} 单")
     assert version.tried["by"] == "王敏"
     # and the page has the sentence, the table, a picture, the orders, and what to do next
     artifacts = await artifacts_of(run)
@@ -81,7 +81,7 @@ async def test_what_cannot_be_tried_ends_with_a_word(
     book: None, prefect_server: RunningServer, number: int, name: str, state: str
 ) -> None:
     await deploy_for_test([ENTRY])
-    run = await run_here(ENTRY, parameters={"kind": "form", "number": number, "your_name": name})
+    run = await run_here(ENTRY, parameters={"step": {"kind": "订单表单", "number": number, "your_name": name}})
     assert run.state_name == state
     assert await artifacts_of(run) == {}
 
