@@ -95,9 +95,9 @@ class Field:
         return None
 
     def says_none(self, said: str) -> bool:
-        """Whether this is how people say that there is nothing."""
+        """Whether this is how people say that there is nothing; saying nothing at all is not."""
         wanted = plainly(said)
-        return not wanted or any(wanted == plainly(word) for word in self.none)
+        return wanted != "" and any(wanted == plainly(word) for word in self.none)
 
     def words_of(self, value: Any, language: str = "zh") -> str:
         """An answer as people read it: `12 kg`, `鸡肉、牛肉`, `已绝育`."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from models.form_field import Field, FieldKind
+from models.form_field import Field, FieldKind, plainly
 
 #: No answer is longer than this (characters); the rest of it is nobody's answer.
 LONGEST_SAID = 4000
@@ -60,7 +60,7 @@ def read(field: Field, said: Any, today: date) -> Any:
     if field.kind is FieldKind.YES_NO and isinstance(said, bool | int) and said in (0, 1):
         return bool(said)
     words = _text(said)
-    if field.none and field.says_none(words) and field.kind is FieldKind.TEXT:
+    if field.kind is FieldKind.TEXT and field.none and (not plainly(words) or field.says_none(words)):
         return ""
     if not words:
         return None
@@ -130,16 +130,25 @@ def _yes_no(field: Field, words: str) -> bool:
     return code == "true"
 
 
-def _many(field: Field, said: Any) -> list[str]:
-    """Codes where we know what is meant, else the words; each once, in the order said."""
-    parts = [_text(each) for each in (said[: field.most + 1] if isinstance(said, list | tuple) else [said])]
-    found: list[str] = []
+def _many(field: Field, said: Any) -> list[str] | None:
+    """Codes where we know what is meant, else the words; each once, in the order said; None for nothing but blanks.
+
+    Of more than the form takes, one more is read than it does, so that it is refused and not cut.
+    """
+    parts = [_text(each) for each in (said[:LONGEST_SAID] if isinstance(said, list | tuple) else [said])]
+    found: dict[str, None] = {}
+    answered = not parts
     for part in parts:
         if field.says_none(part):  # before it is taken apart: n/a has a separator
+            answered = True
             continue
-        for piece in _BETWEEN.split(part)[: field.most + 1]:
-            found += [code for code in _codes(field, piece.strip()) if code not in found]
-    return found
+        for piece in _BETWEEN.split(part):
+            if len(found) > field.most:
+                return list(found)
+            if plainly(piece):
+                answered = True
+                found |= dict.fromkeys(_codes(field, piece.strip()))
+    return list(found) if answered else None
 
 
 def _codes(field: Field, part: str) -> list[str]:

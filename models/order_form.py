@@ -144,14 +144,25 @@ class OrderForm:
         return [self[name].title(language) if name in self._by_name else name for name in fields]
 
     def said_of(self, asked: Field, answers: Mapping[str, Any]) -> Any:
-        """What was answered to a question: by its own name, else by one that channels call it; None for nothing."""
-        if asked.name in answers:
-            return answers[asked.name]
-        wanted = {plainly(alias) for alias in asked.aliases}
-        for name, said in answers.items():
-            if name not in self._by_name and said is not None and len(str(name)) <= 60 and plainly(str(name)) in wanted:
-                return said
-        return None
+        """What was answered to a question: by its own name, else by one that channels call it; None for nothing.
+
+        A blank is no answer while another name has one. Lists come from our own form and count alone; of what channels
+        say under several names to a question of many choices, all counts: an allergen is not lost to another's "none".
+        """
+        own = answers.get(asked.name)
+        if own is not None and not isinstance(own, str):
+            return own
+        wanted = [plainly(alias) for alias in asked.aliases]
+        called = {
+            plainly(str(name)): said
+            for name, said in answers.items()
+            if name not in self._by_name and len(str(name)) <= 60 and plainly(str(name)) in wanted
+        }
+        said = [own, *(called[alias] for alias in wanted if alias in called)]
+        told = [each for each in said if each is not None and not (isinstance(each, str) and not plainly(each))]
+        if asked.kind is FieldKind.MANY and len(told) > 1:
+            return [item for each in told for item in (each if isinstance(each, list | tuple) else [each])]
+        return told[0] if told else own
 
     def _judge(self, values: dict[str, Any], wrong: dict[str, Wrong], language: str) -> list[str]:
         """The questions without an answer; into `wrong` goes what the schema does not allow."""

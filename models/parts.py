@@ -78,7 +78,12 @@ class Part:
     def must_rewind(self) -> bool:
         """Whether a recipe is to be chosen again, after something was promised for the one before."""
         begun = self.promised or Stage(self.row.stage).reached(Stage.RESERVED)
-        return self.inside and begun and any(self._wants_recipe(carried) for carried in self.carries)
+        return self.inside and begun and self.wants_recipe
+
+    @property
+    def wants_recipe(self) -> bool:
+        """Whether something of it is made to order, and nothing has been chosen to make it by."""
+        return any(self.lines[c.order_line_id].made_to_order and c.recipe is None for c in self.carries)
 
     @property
     def called_back_lines(self) -> list[int]:
@@ -127,9 +132,6 @@ class Part:
     def _all_works_of(self, line_id: int) -> list[WorkOrder]:
         own = f"{self.number}-{self.lines[line_id].line_no}"
         return [work for work in self.works if work.work_order_no.partition("-R")[0] == own]
-
-    def _wants_recipe(self, carried: FulfilmentLine) -> bool:
-        return self.lines[carried.order_line_id].made_to_order and carried.recipe is None
 
 
 def parts_of(session: Session, order: Order) -> list[Part]:

@@ -18,6 +18,7 @@ from typing import Any
 from sqlmodel import Session
 
 from models.decision_table import DecisionTable, TableBroken
+from models.privacy import without_numbers
 from models.product import Product, Unit, save_products
 
 #: What a new installation starts with: examples of a first seller, plausible and no more. Whoever sells food puts own
@@ -230,18 +231,24 @@ def choose(pet: Pet, book: RecipeBook, today: date | None = None) -> Recipe:
     `today` is the day whose age counts (the day of the order, so that asking again gives the same). Raises `NoRecipe`
     when none is left, and when an allergen is none that we know: then nobody can say that a recipe is free of it.
     """
-    unknown = {_code(ALLERGENS, name) for name in pet.allergens} - book.known_allergens
+    unknown = unknown_allergens(pet, book)
     if unknown:
-        raise NoRecipe(f"不认识的过敏原:{'、'.join(sorted(unknown))};请营养师确认后指定配方")
+        said = without_numbers("、".join(unknown))
+        raise NoRecipe(f"不认识的过敏原:{said};请营养师确认后指定配方")
     named = [recipe for recipe in book.candidates(pet.facts(today)) if recipe.species == pet.species]
     for recipe in named:
         if not _conflict(pet, book.inside[recipe.code]):
             return recipe
     why = [f"{recipe.code} 含{_in_words(_conflict(pet, book.inside[recipe.code]))}" for recipe in named]
     raise NoRecipe(
-        f"没有适合的配方:{pet.species},过敏原 {'、'.join(sorted(pet.allergens)) or '无'};"
+        f"没有适合的配方:{_in_words_of(SPECIES, pet.species)},过敏原 {_in_words(pet.allergens) or '无'};"
         + (",".join(why) or "选配方的规则里没有一条适用")
     )
+
+
+def unknown_allergens(pet: Pet, book: RecipeBook) -> list[str]:
+    """What this pet must not eat by words that nobody here knows: no recipe can be said to be free of it."""
+    return sorted({_code(ALLERGENS, name) for name in pet.allergens} - book.known_allergens)
 
 
 def contains(recipe: Recipe) -> set[str]:
@@ -265,7 +272,24 @@ def check_reviewer_choice(pet: Pet, recipe: Recipe) -> None:
 
 
 def _conflict(pet: Pet, inside: Set[str]) -> set[str]:
-    return {_code(ALLERGENS, name) for name in pet.allergens} & inside
+    return {code for name in pet.allergens for code in _may_mean(name)} & inside
+
+
+def _may_mean(said: str) -> set[str]:
+    """The allergens that a customer may mean: of a word that is none of ours, each whose name is in it (`鸡胸肉`)."""
+    code = _code(ALLERGENS, said)
+    if code in ALLERGENS:
+        return {code}
+    words = set(re.split(r"[\W\d_]+", code))
+    return {code} | {
+        known
+        for known, names in ALLERGENS.items()
+        if any(name in (words if name.isascii() else code) for name in (known, *names))
+    }
+
+
+def _in_words_of(names: Mapping[str, Sequence[str]], code: str) -> str:
+    return names.get(code, (code,))[0]
 
 
 def _in_words(allergens: Iterable[str]) -> str:

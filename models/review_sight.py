@@ -29,6 +29,7 @@ from models.recipe import (
     check_reviewer_choice,
     ingredients,
     pet_of,
+    unknown_allergens,
 )
 from models.review import ReviewCase
 from models.rule_version import RuleKind
@@ -59,7 +60,8 @@ FROM earlier e JOIN orders o ON o.id = e.id ORDER BY o.id DESC
 class SeenLine:
     """One line. `pet`: the form's questions and the answers, in words; `allowed`: what the recipe may be changed to.
 
-    `ingredients` are (title, grams in a kilogram, grams in the whole line), the most first.
+    `ingredients` are (title, grams in a kilogram, grams in the whole line), the most first; `unknown`: words for an
+    allergen that no recipe can be said to be free of.
     """
 
     line_no: int
@@ -71,6 +73,7 @@ class SeenLine:
     missing: tuple[str, ...] = ()
     recipe: Recipe | None = None
     ingredients: tuple[tuple[str, int, int], ...] = ()
+    unknown: tuple[str, ...] = ()
     feeding: FeedingPlan | None = None
     allowed: tuple[Recipe, ...] = ()
 
@@ -134,6 +137,13 @@ def allowed_recipes(book: RecipeBook, values: Mapping[str, Any]) -> tuple[Recipe
     return tuple(recipe for _, recipe in sorted(book.recipes.items()) if _may_get(pet, recipe))
 
 
+def _unknown(book: RecipeBook, values: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return tuple(map(quietly, unknown_allergens(pet_of(values), book)))
+    except ProfileIncomplete:
+        return ()
+
+
 def _may_get(pet: Pet, recipe: Recipe) -> bool:
     if recipe.species != pet.species:
         return False
@@ -181,6 +191,7 @@ def _line(
         ingredients=_ingredients(session, recipe, weight_g, quantity) if recipe else (),
         feeding=feeding_plan(result.values, recipe, weight_g, quantity, today=today) if recipe else None,
         allowed=allowed_recipes(book, result.values),
+        unknown=_unknown(book, result.values),
     )
 
 

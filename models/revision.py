@@ -61,11 +61,12 @@ class _Desk:
     stale: set[str]
     too_many: dict[int, Counter[int]] = field(default_factory=dict)
     gone: Counter[int] = field(default_factory=Counter)  # by line: pieces too many that have left the house
-    undecided: bool = False  # pieces too many are with a part that is compensated, if nobody declines that yet
+    undecided: bool = False  # a part that is compensated would have to change, should somebody decline that
 
     def concerned(self, part: Part) -> bool:
-        """Whether something of this part is still to be given up, or its waybill to be made anew."""
-        return bool(self.too_many.get(part.id)) or self.stale_waybill(part) or part.called_back_lines != []
+        """Whether this part has still to give something up, to begin again, or to have its waybill made anew."""
+        gives_up = bool(self.too_many.get(part.id)) or part.called_back_lines != []
+        return gives_up or part.must_rewind or self.stale_waybill(part)
 
     def stale_waybill(self, part: Part) -> bool:
         """Whether its parcel bears an address that is no longer the customer's, and can still be called back."""
@@ -130,7 +131,9 @@ def _look(session: Session, order: Order) -> _Desk:
         if asked.kind == ChangeKind.ADDRESS.value
         for number in asked.after.get("shipments", [])
     }
-    desk = _Desk(order, parts_of(session, order), standings(session, order.id), stale)
+    parts = parts_of(session, order)
+    undecided = any(part.ending and part.wants_recipe for part in parts)
+    desk = _Desk(order, parts, standings(session, order.id), stale, undecided=undecided)
     for line in desk.lines.values():
         left = max(0, line.surplus)
         for part in sorted(desk.parts, key=lambda part: (part.place_in_giving, -part.row.number)):

@@ -101,12 +101,19 @@ def form_for(sight: Sight, page: str) -> type[ReviewForm]:
             Field(
                 default=UNCHANGED,
                 title=f"新配方:{_short(line)}" if len(changeable) > 1 else "新配方",
-                description="只在结论是「换配方」时选;不含这只宠物的过敏原",
+                description=_what_it_may_be(line),
                 json_schema_extra={"position": 2 + place},
             ),
         )
     form: type[ReviewForm] = create_model("ReviewDecision", __base__=ReviewForm, **fields)
     return form
+
+
+def _what_it_may_be(line: SeenLine) -> str:
+    if not line.unknown:
+        return "只在结论是「换配方」时选;不含这只宠物的过敏原"
+    said = "、".join(line.unknown)
+    return f"只在结论是「换配方」时选。客户写的过敏原「{said}」系统不认识,没法替你排除:请自己核对用料,或选「问客户」"
 
 
 def label(recipe: Recipe) -> str:

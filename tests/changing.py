@@ -31,7 +31,7 @@ Change = Callable[[Document], object]
 #: Orders are placed so long ago, so that what is changed about them later has happened too.
 EARLIER = timedelta(minutes=2)
 #: A dog that gets a usual recipe.
-PET = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": ""}
+PET = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": "无"}
 
 
 async def bought_to_order(

@@ -98,7 +98,7 @@ def pet_answers(pet: HistoricPet, shift: timedelta) -> dict[str, str]:
         "weight_kg": f"{pet.weight_kg:g}",
         "activity_level": pet.activity_level,
         "staple_preference": pet.staple_preference,
-        "allergens": ",".join(pet.allergens),
+        "allergens": ",".join(pet.allergens) or "无",
         "neutered": "true" if pet.neutered else "false",
         "body_condition": pet.body_condition,
         "health_notes": pet.health_notes,

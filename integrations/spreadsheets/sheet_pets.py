@@ -23,7 +23,7 @@ _NO_DAY = date(2000, 1, 1)  # none of what is read here is told from today
 def answer_of(question: str, cell: str, header: str) -> str:
     """An answer in the form's code; what is in no list stays as it was said, for a person to look at.
 
-    `header` is read for a unit: 体重(斤). Allergens 无 becomes "", which is an answer: there are none.
+    `header` is read for a unit: 体重(斤).
     """
     field = _QUESTIONS.get(question)
     if field is None:
@@ -34,8 +34,10 @@ def answer_of(question: str, cell: str, header: str) -> str:
         case FieldKind.NUMBER:
             in_header = _UNIT_IN_HEADER.search(header)
             said: Any = f"{cell}{in_header[0]}" if in_header and re.fullmatch(r"\s*[0-9.]+\s*", cell) else cell
-        case FieldKind.TEXT | FieldKind.MANY:
+        case FieldKind.TEXT:
             return "" if field.says_none(cell) else cell
+        case FieldKind.MANY:
+            return cell
         case _:
             said = cell
     try:

@@ -296,7 +296,7 @@ def test_pets_and_extra_columns_are_the_lines_attributes(tmp_path: Path) -> None
     order = good(staged(path, mapped(columns))[0])
     shared = good(staged(path, mapped(columns, pet_per_order=True))[0])
 
-    answers = {"pet_name": "豆豆", "species": "dog", "weight_kg": "11.5", "allergens": "", "birth_date": "2022-06-01"}
+    answers = {"pet_name": "豆豆", "species": "dog", "weight_kg": "11.5", "allergens": "无", "birth_date": "2022-06-01"}
     assert {line.sku: line.attributes for line in order.lines} == {"DOG-1": {**answers, "颜色": "红"}, "CAT-1": {}}
     assert order.attributes == {"主播": "小美"}
     assert shared.attributes == {**answers, "主播": "小美"}

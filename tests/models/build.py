@@ -45,7 +45,7 @@ DRY = "DRY-1500"  # made to order
 RECEIVER = Receiver("王小明", "13812345678", "广东省", "深圳市", "南山区", "科技园南路 18 号 3 栋 1201")
 Pet = dict[str, str]
 FORM = OrderForm(starter_form())
-PET: Pet = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": ""}
+PET: Pet = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": "无"}
 #: The stages on the way, with the event that tells of each.
 TOLD_AS = {
     Stage.RESERVED: EventKind.RESERVED,

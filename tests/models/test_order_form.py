@@ -17,7 +17,8 @@ from models.order_form import OrderForm, starter_form
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
 FORM = OrderForm(starter_form())
-WHOLE = {"species": "狗", "weight_kg": "12", "staple_preference": "干粮", "allergens": "无"}
+WHOLE_BUT_ALLERGENS = {"species": "狗", "weight_kg": "12", "staple_preference": "干粮"}
+WHOLE = {**WHOLE_BUT_ALLERGENS, "allergens": "无"}
 
 
 def changed(**questions: Any) -> OrderForm:
@@ -55,7 +56,7 @@ def test_the_starter_asks_the_ten_questions_in_their_order() -> None:
         ("weight_kg", "12公斤", 12.0), ("weight_kg", "24斤", 12.0), ("weight_kg", "１２．５ｋｇ", 12.5),
         ("weight_kg", "约 12 千克", 12.0), ("weight_kg", "12kg左右", 12.0), ("weight_kg", "9500克", 9.5),
         ("weight_kg", 12, 12.0), ("weight_kg", 12.3456, 12.346),
-        ("allergens", "", []), ("allergens", "无", []), ("allergens", "N/A", []), ("allergens", [], []),
+        ("allergens", "无", []), ("allergens", "N/A", []), ("allergens", [], []),
         ("allergens", "鸡肉、牛肉", ["chicken", "beef"]), ("allergens", "对鸡肉过敏", ["chicken"]),
         ("allergens", "鸡肉和三文鱼", ["chicken", "fish"]), ("allergens", "sweet potato", ["potato"]),
         ("allergens", "鸡肉 牛肉", ["chicken", "beef"]),
@@ -109,9 +110,39 @@ def test_the_questions_own_name_counts_before_what_channels_call_it() -> None:
     assert FORM.check({"species": "dog", "物种": "猫"}, NOW).values == {"species": "dog"}
 
 
+@pytest.mark.parametrize("blank", ["", "  ", "-", "\u3000", "\n", ",,", ["", " "]])
+def test_a_blank_is_no_answer_about_allergens(blank: object) -> None:
+    assert FORM.check({**WHOLE, "allergens": blank}, NOW).missing == ("allergens",)
+
+
+@pytest.mark.parametrize(
+    ("said", "allergens"),
+    [
+        ({"allergens": "", "过敏原": "鸡肉"}, ["chicken"]),
+        ({"忌口": "", "过敏原": "鸡肉"}, ["chicken"]),
+        ({"忌口": " ", "过敏": "-", "过敏食材": "牛肉"}, ["beef"]),
+        ({"allergens": "无", "过敏原": "鸡肉"}, ["chicken"]),
+        ({"忌口": "牛肉", "过敏原": "鸡肉"}, ["chicken", "beef"]),
+        ({"allergens": [], "过敏原": "鸡肉"}, []),  # answered on our own form
+        ({"allergens": "无," * 26 + "鸡肉"}, ["chicken"]),
+        ({"allergens": ["无"] * 30 + ["鸡肉"]}, ["chicken"]),
+        ({"allergens": "鸡肉," * 30 + "牛肉"}, ["chicken", "beef"]),
+    ],
+)
+def test_no_allergen_is_lost_to_a_blank_or_to_another_name(said: dict[str, object], allergens: list[str]) -> None:
+    for answers in ({**WHOLE_BUT_ALLERGENS, **said}, dict(reversed({**WHOLE_BUT_ALLERGENS, **said}.items()))):
+        assert FORM.check(answers, NOW).values["allergens"] == allergens
+
+
+def test_more_allergens_than_the_form_takes_are_refused_and_not_cut() -> None:
+    many = ",".join(f"食材{chr(0x4E00 + number)}" for number in range(25)) + ",鸡肉"
+    (wrong,) = FORM.check({**WHOLE, "allergens": many}, NOW).wrong
+    assert wrong.field == "allergens"
+
+
 def test_what_is_not_answered_is_missing_and_an_empty_list_is_an_answer() -> None:
     assert FORM.check({}, NOW).missing == ("species", "weight_kg", "staple_preference", "allergens")
-    assert FORM.check({**WHOLE, "allergens": ""}, NOW).complete
+    assert FORM.check({**WHOLE, "allergens": []}, NOW).complete
     assert FORM.check({**WHOLE, "allergens": None}, NOW).missing == ("allergens",)
 
 
@@ -165,7 +196,7 @@ def test_a_pet_is_told_by_the_forms_titles_and_words() -> None:
         "物种": "狗", "品种": "其他(藏獒)", "出生日期或年龄": "不清楚", "体重": "12 kg", "过敏原": "鸡肉、花生",
         "绝育": "未绝育",
     }  # fmt: skip
-    assert FORM.told({"allergens": "", "neutered": True, "staple_preference": "wet"}, "en", NOW) == {
+    assert FORM.told({"allergens": [], "neutered": True, "staple_preference": "wet"}, "en", NOW) == {
         "Staple food": "wet", "Allergens": "none", "Neutered": "yes",
     }  # fmt: skip
 

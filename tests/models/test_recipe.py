@@ -39,7 +39,7 @@ PETS = [pet for customer in customers().values() for pet in customer.pets]
 FORM = OrderForm(starter_form())
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 11)
-DOG = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": ""}
+DOG = {"species": "dog", "weight_kg": "12", "staple_preference": "dry", "allergens": "无"}
 
 
 def read_pet(answers: dict[str, Any]) -> Pet:
@@ -72,7 +72,7 @@ def test_every_pet_of_the_history_gets_a_recipe_without_its_allergens() -> None:
 def test_no_pet_ever_gets_its_allergen_however_it_is_written(
     pet: HistoricPet, allergens: list[str], separator: str
 ) -> None:
-    answers = {**pet_answers(pet, timedelta()), "allergens": separator.join(allergens)}
+    answers = {**pet_answers(pet, timedelta()), "allergens": separator.join(allergens) or "无"}
     codes = {code for code, names in ALLERGENS.items() for said in allergens if said in (code, *names)}
 
     read = read_pet(answers)
@@ -93,7 +93,7 @@ def test_an_allergen_nobody_knows_is_never_passed_over() -> None:
 
 
 def test_a_pet_that_can_eat_nothing_of_ours_goes_to_the_nutritionist() -> None:
-    with pytest.raises(NoRecipe, match="没有适合的配方:dog"):
+    with pytest.raises(NoRecipe, match="没有适合的配方:犬"):
         choose(Pet("dog", "dry", frozenset({"potato", "pumpkin"})), BOOK)
     with pytest.raises(NoRecipe, match="parrot"):
         choose(Pet("parrot", "dry", frozenset()), BOOK)
@@ -101,7 +101,7 @@ def test_a_pet_that_can_eat_nothing_of_ours_goes_to_the_nutritionist() -> None:
         choose(read_pet(DOG), RecipeBook({**starter_recipes(), "recipes": []}))
 
 
-@pytest.mark.parametrize("said", ["", "  ", "无", "没有", "None", "不过敏", "n/a", [], ["无"]])
+@pytest.mark.parametrize("said", ["无", "没有", "None", "不过敏", "n/a", [], ["无"]])
 def test_no_allergy_can_be_said_in_many_ways(said: Any) -> None:
     assert read_pet({**DOG, "allergens": said}).allergens == frozenset()
 
