@@ -23,13 +23,14 @@ from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, 
 from models.order import Order, OrderLine, lines_of, lock_order
 from models.order_form import FormResult, OrderForm
 from models.parts import Part, parts_of
+from models.review import REVIEWER_ASKS, cases_of
 from models.rules_in_force import form_of
 from models.timeline import EventKind, note
 
 #: The hold by which an order waits for its customer's answers.
 INCOMPLETE = "profile_incomplete"
 #: While one of these stands, the customer may answer anew, whatever was decided by the answers before.
-ASKING = (INCOMPLETE, "no_recipe", "reviewer_asks")
+ASKING = (INCOMPLETE, "no_recipe", REVIEWER_ASKS)
 #: Who fills in a form behind a customer's link.
 CUSTOMER = "customer"
 HANDLE = "客户点短信里的链接补全,或在订单页代填;补全后订单自动继续"
@@ -126,7 +127,7 @@ def round_of(session: Session, order_id: int) -> int:
     """How many times this order's customer was asked so far: each hold is a round, and is told once."""
     counted = session.connection().execute(
         text("SELECT count(*) FROM hold WHERE order_id = :order AND (code = :code OR starts_with(code, :reviewers))"),
-        {"order": order_id, "code": INCOMPLETE, "reviewers": "reviewer_asks"},
+        {"order": order_id, "code": INCOMPLETE, "reviewers": REVIEWER_ASKS},
     )
     return int(counted.scalar_one())
 
@@ -217,34 +218,67 @@ def save_answers(
 
 
 def _choose_again(session: Session, order: Order, line: OrderLine, actor: str, now: datetime) -> None:
-    """The pet is another: forget the recipe that was chosen for it, and what was promised for that goes back."""
+    """The pet is another: forget the recipe that was chosen for it, and what was promised for that goes back.
+
+    What reviewers have been asked, or have approved, was about the pet as it was: they are asked anew.
+    """
     assert order.id is not None
     carried = select(FulfilmentLine).where(col(FulfilmentLine.order_line_id) == line.id)
     matched = [part for part in session.exec(carried) if part.recipe is not None]
-    if not matched:
+    if not matched and not any(case.is_open or case.approved for case in cases_of(session, order.id)):
         return
     for part in matched:
         part.recipe = None
         session.add(part)
     change.record(
-        session, order.id, ChangeKind.LINES, {"lines": {}}, {"lines": {}, "pets": [line.line_no]}, actor, now, grew=True
+        session, order.id, ChangeKind.LINES, {"lines": {}}, {"lines": {}, "pets": [line.line_no]}, actor, now,
+        applied=not matched, grew=True,
     )  # fmt: skip
     interrupt(session, [part.fulfilment_id for part in matched], now)
+    _wake_all(session, order.id, now)
 
 
 def _let_go(session: Session, order: Order, actor: str, now: datetime, *, changed: bool) -> None:
-    """Lift the hold once nothing is asked any more, else have it say what is left; with it what waits for answers."""
+    """Once nothing is asked any more, lift the hold, and with it what waits for answers."""
+    assert order.id is not None
+    if not _settle(session, order, actor, now):
+        return
+    _lift_those(session, order.id, ASKING if changed else (REVIEWER_ASKS,), actor, now)
+    if changed:
+        _wake_all(session, order.id, now)
+
+
+def ask_no_more(session: Session, order: Order, actor: str, now: datetime, *, another_pet: bool) -> None:
+    """A channel has changed the order's lines: nothing is asked any more about what is gone or was told there.
+
+    `another_pet`: a pet is described otherwise, which answers reviewers as well. The order must be locked.
+    """
+    assert order.id is not None
+    if another_pet:
+        _lift_those(session, order.id, tuple(code for code in ASKING if code != INCOMPLETE), actor, now)
+    _settle(session, order, actor, now)
+
+
+def _settle(session: Session, order: Order, actor: str, now: datetime) -> bool:
+    """Lift the hold once nothing is asked any more, else have it say what is left; whether nothing is."""
     assert order.id is not None
     questions = questions_of(session, order, now)
     if questions:
         _say_on_hold(session, order.id, asked_in_words(form_of(session, order), questions))
-        return
-    codes = [held.code for held in hold.open_holds(session, order.id) if held.code.startswith(ASKING)]
-    answered = [code for code in codes if code == INCOMPLETE or changed or not code.startswith("no_recipe")]
-    if answered:
-        hold.lift(session, order.id, actor, now, answered)
-    elif changed:
-        wake(session, [part.id for part in fulfilments_of(session, order.id) if part.id is not None], now)
+        return False
+    _lift_those(session, order.id, (INCOMPLETE,), actor, now)
+    return True
+
+
+def _lift_those(session: Session, order_id: int, beginning: tuple[str, ...], actor: str, now: datetime) -> None:
+    """Lift the holds whose codes begin so."""
+    codes = [held.code for held in hold.open_holds(session, order_id) if held.code.startswith(beginning)]
+    if codes:
+        hold.lift(session, order_id, actor, now, codes)
+
+
+def _wake_all(session: Session, order_id: int, now: datetime) -> None:
+    wake(session, [part.id for part in fulfilments_of(session, order_id) if part.id is not None], now)
 
 
 def fields_in_words(form: OrderForm, questions: list[Question]) -> str:

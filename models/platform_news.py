@@ -12,6 +12,7 @@ from models.change import ChangeKind
 from models.edited_lines import LinesChange, follow_lines, follow_pets
 from models.effect import SHIP_NOTICE, effects_of
 from models.entry import SEEN, line_columns, order_columns
+from models.form_desk import ask_no_more
 from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
 from models.intake import IncomingLine, IncomingOrder, PlatformStatus, content_of
 from models.new_address import follow_receiver
@@ -192,8 +193,7 @@ def _take_lines(session: Session, order: Order, lines: LinesChange, actor: str, 
         applied=empty or not lines.moves, grew=lines.grew,
     )  # fmt: skip
     note(session, order.id, EventKind.LINES_CHANGED, actor, now, changes=lines.in_words())
-    if lines.repet:
-        hold.lift(session, order.id, actor, now, ["profile_incomplete", "no_recipe"])
+    ask_no_more(session, order, actor, now, another_pet=lines.repet)
     if empty:
         request_cancellation(session, order, NOTHING_LEFT, actor, now)
     else:

@@ -29,8 +29,11 @@ from models.fulfilment import FulfilmentLine, fulfilments_of, hold_on
 from models.hold import open_holds
 from models.intake import IncomingOrder
 from models.order import Order, OrderLine, lines_of
+from models.review import Verdict, decide
+from models.review_route import stand
 from models.rules_in_force import form_of
 from models.timeline import EventKind, timeline
+from tests.matrices import install, row
 from tests.models.build import NOW, cans, claimed, engine_of, incoming, later, made, open_shop, taken, unpaid
 from tests.models.order_story import story
 from tests.models.test_stock_at_once import at_once
@@ -242,6 +245,29 @@ def test_a_reviewers_question_opens_the_form_once_more_and_the_answer_lifts_it(s
     assert recipes.all() != []  # nothing was answered otherwise: what was chosen stays
 
 
+def test_other_answers_have_reviewers_asked_anew_even_where_no_recipe_was_chosen_yet(session: Session) -> None:
+    # given a pet for which a nutritionist is to choose, and a lead who has approved it for its illness
+    install(session, row("ill", role="customer_service_lead", reason='"健康备注"', health_notes='health_notes != ""'))
+    order = bought(session, {**DOG, "staple_preference": "dry", "allergens": "袋鼠", "health_notes": "肠胃病"})
+    (part,) = fulfilments_of(session, order.id or 0)
+    cases = {case.role: case for case in stand(session, order, part.id or 0, NOW).waits_for}
+    assert decide(session, cases["customer_service_lead"].id or 0, Verdict.APPROVE, "李雷", "", NOW)[0]
+    (seen,) = [part.wake_seq for part in fulfilments_of(session, order.id or 0)]
+    # when the customer tells of another illness, and the nutritionist decides on the page from before
+    assert save_answers(session, order, 2, {"health_notes": "肾病晚期"}, CUSTOMER, NOW).complete
+    assert [part.wake_seq > seen for part in fulfilments_of(session, order.id or 0)] == [True]
+    old = cases["nutritionist"].id or 0
+    taken_, sentence = decide(session, old, Verdict.CHANGE_RECIPE, "王敏", "", NOW, {2: "DOG-LAMB-DRY"})
+    # then that counts no more, and both are asked about the pet as it is
+    assert (taken_, "会按现在的内容重新送审" in sentence) == (False, True)
+    again = stand(session, order, part.id or 0, NOW).waits_for
+    assert [case.role for case in again if case.is_open] == list(cases)
+    assert {case.id for case in again}.isdisjoint(case.id for case in cases.values())
+    # and the same answers once more change nothing
+    assert save_answers(session, order, 2, {"health_notes": "肾病晚期"}, CUSTOMER, NOW).complete
+    assert stand(session, order, part.id or 0, NOW).waits_for == again
+
+
 def test_a_lane_that_is_at_it_waits_for_the_answer_and_sees_it(session: Session) -> None:
     order = bought(session, DOG)
     claim = claimed(session, order)
@@ -290,6 +316,37 @@ def test_a_description_that_is_gone_undoes_nothing(session: Session) -> None:
     taken(session, later(told(replace(made(pet={}), channel_line_id="bag-1"))), NOW)
     session.expire_all()
     assert questions_of(session, order, NOW) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "reason"),
+    [([], ""), ([{"species": "猫"}], "宠物档案缺少:体重、主食偏好、过敏原")],
+    ids=["nothing is left to ask", "another pet is"],
+)
+def test_a_line_that_is_cancelled_on_its_channel_is_asked_about_no_more(
+    session: Session, left: list[dict[str, str]], reason: str
+) -> None:
+    # given an order on hold for what is missing of its first pet, and maybe of another
+    order = asked(session, DOG, *left)
+    bags = [made(pet=pet, channel_line_id=f"bag-{number}") for number, pet in enumerate((DOG, *left), 1)]
+    # when that bag is cancelled
+    taken(session, later(told(replace(bags[0], cancelled_quantity=1), *bags[1:])), NOW)
+    session.expire_all()
+    # then the order waits for the other at most, and the customer is not asked once more
+    assert [held.reason for held in open_holds(session, order.id or 0)] == ([reason] if reason else [])
+    assert round_of(session, order.id or 0) == 1
+
+
+def test_a_pet_described_otherwise_on_its_channel_answers_the_reviewer(session: Session) -> None:
+    order = bought(session, {**DOG, "staple_preference": "dry", "allergens": "无"})
+    hold.place(session, order.id or 0, "reviewer_asks_1", "请核对体重", "客服", "", "审核人", NOW)
+    # when the channel tells of another quantity, and then of another pet
+    bag = made(2, pet={**DOG, "staple_preference": "dry", "allergens": "无"}, channel_line_id="bag-1")
+    taken(session, later(told(bag)), NOW)
+    assert codes(session, order) == ["reviewer_asks_1"]
+    taken(session, later(told(replace(bag, attributes={**bag.attributes, "weight_kg": "20"})), minutes=6), NOW)
+    session.expire_all()
+    assert codes(session, order) == []
 
 
 def test_until_it_is_paid_a_channel_may_describe_the_pet_anew_and_answers_stay(session: Session) -> None:
