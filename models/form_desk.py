@@ -107,10 +107,16 @@ def ask(session: Session, order: Order, line: OrderLine, result: FormResult, now
     if _say_on_hold(session, order.id, reason):
         return reason
     hold.place(session, order.id, INCOMPLETE, reason, "客服", HANDLE, "match-recipe", now)
-    unfinished = [part.id for part in fulfilments_of(session, order.id) if not Stage(part.stage).final]
-    if len(unfinished) > 1:
-        wake(session, [id for id in unfinished[:1] if id is not None], now)  # the first of them tells the customer
+    here = parts_here(session, order.id)
+    if len(here) > 1:
+        wake(session, here[:1], now)  # the first of them tells the customer
     return reason
+
+
+def parts_here(session: Session, order_id: int) -> list[int]:
+    """The parts of an order that have not left us: its holds stop these, and the first of them asks the customer."""
+    parts = fulfilments_of(session, order_id)
+    return [part.id for part in parts if part.id is not None and not Stage(part.stage).reached(Stage.SHIPPED)]
 
 
 def _say_on_hold(session: Session, order_id: int, reason: str) -> bool:

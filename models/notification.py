@@ -57,3 +57,11 @@ def notification_of(session: Session, fulfilment_id: int, node: Node, round: int
         Notification.fulfilment_id == fulfilment_id, Notification.node == node.value, Notification.round == round
     )
     return session.exec(statement).first()
+
+
+def was_told(session: Session, order_id: int, node: Node, round: int) -> bool:
+    """Whether any part of an order has dealt with this node in this round, however that ended."""
+    statement = select(Notification.id).where(
+        Notification.order_id == order_id, Notification.node == node.value, Notification.round == round
+    )
+    return session.exec(statement).first() is not None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlmodel import Session
 
 from models.database import in_transaction, utcnow
-from models.form_desk import fields_in_words, pets_of, questions_of, round_of
-from models.fulfilment import Claim, Stage, fulfilments_of
-from models.notification import Node
+from models.form_desk import fields_in_words, parts_here, pets_of, questions_of, round_of
+from models.fulfilment import Claim
+from models.notification import Node, was_told
 from models.order import Order
 from models.rules_in_force import form_of
 from tasks.notifying import customer_link, tell_customer
@@ -16,8 +16,8 @@ from tasks.notifying import customer_link, tell_customer
 async def ask_customer(claim: Claim) -> None:
     """Ask the customer for what the order's open holds say. Twice: one message a round, whoever comes first.
 
-    An order without a pet has no form: customer service asks. Of several parts of an order the first unfinished one
-    asks. What the customer is asked is read when the message is made; a message that cannot be sent goes to a person.
+    An order without a pet has no form: customer service asks. Of several parts of an order the first that has not been
+    shipped asks. What the customer is asked is read when the message is made; a message that cannot be sent goes to a person.
     """
     round = await in_transaction(lambda session: _round_to_tell(session, claim))
     if round:
@@ -25,12 +25,13 @@ async def ask_customer(claim: Claim) -> None:
 
 
 def _round_to_tell(session: Session, claim: Claim) -> int:
-    """The round that this part is to tell of; 0 when another part does, or nothing is asked."""
-    unfinished = [part.id for part in fulfilments_of(session, claim.order_id) if not Stage(part.stage).final]
-    if unfinished[:1] != [claim.fulfilment_id]:
+    """The round that this part is to tell of; 0 when another part does, or has done so, or nothing is asked."""
+    if parts_here(session, claim.order_id)[:1] != [claim.fulfilment_id]:
         return 0
-    has_form = bool(pets_of(session, session.get_one(Order, claim.order_id), utcnow()))
-    return round_of(session, claim.order_id) if has_form else 0
+    if not pets_of(session, session.get_one(Order, claim.order_id), utcnow()):
+        return 0
+    round = round_of(session, claim.order_id)
+    return 0 if was_told(session, claim.order_id, Node.PROFILE, round) else round
 
 
 def _words(session: Session, claim: Claim) -> dict[str, str]:
