@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
 from models.form_field import Field, FieldKind
+from models.form_judge import Condition, condition_of
 
 
 @dataclass(frozen=True)
@@ -24,35 +23,70 @@ class Limits:
     because: tuple[str, str]  # in Chinese, in English; "" when it is always so
 
 
-def limits_of(schema: Mapping[str, Any], fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Limits]:
-    """The limits of every question, given these answers."""
-    known = {field.name: field for field in fields}
-    found = {field.name: _own(schema["properties"][field.name], field) for field in fields}
-    for condition, branch in _branches(schema, values):
-        for name, narrower in branch.get("properties", {}).items():
-            if name in found:
-                found[name] = _narrowed(found[name], narrower, _because(condition, known, values))
-    return found
+class FormLimits:
+    """What one form allows, ready to be asked. Safe to use from several threads."""
+
+    def __init__(self, schema: Mapping[str, Any], fields: Sequence[Field]) -> None:
+        self._fields = {field.name: field for field in fields}
+        self._own = {field.name: _own(schema["properties"][field.name], field) for field in fields}
+        self._parts = _parts_of(schema)
+
+    def given(self, values: Mapping[str, Any]) -> dict[str, Limits]:
+        """The limits of every question, given these answers."""
+        found = dict(self._own)
+        for condition, branch in _applying(self._parts, values):
+            for name, narrower in branch.get("properties", {}).items():
+                if name in found:
+                    found[name] = _narrowed(found[name], narrower, _because(condition, self._fields, values))
+        return found
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """What a form says under a condition, and the parts of it that have conditions of their own."""
+
+    schema: Mapping[str, Any]
+    parts: Sequence[_Part]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a form: what it says where its condition holds, and where it does not."""
+
+    condition: Mapping[str, Any]
+    holds: Condition
+    then: _Branch | None
+    otherwise: _Branch | None
+
+
+def _parts_of(schema: Mapping[str, Any]) -> list[_Part]:
+    return [
+        _Part(part["if"], condition_of(part["if"]), _branch_of(part.get("then")), _branch_of(part.get("else")))
+        if "if" in part
+        else _Part({}, condition_of({}), _Branch(part, ()), None)
+        for part in schema.get("allOf", ())
+    ]
+
+
+def _branch_of(schema: Mapping[str, Any] | None) -> _Branch | None:
+    return None if schema is None else _Branch(schema, _parts_of(schema))
+
+
+def _applying(
+    parts: Sequence[_Part], values: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The branches that apply to these answers, each with its condition; of an `else` none is told."""
+    for part in parts:
+        applies = part.holds(values)
+        branch = part.then if applies else part.otherwise
+        if branch is not None:
+            yield (part.condition if applies else {}), branch.schema
+            yield from _applying(branch.parts, values)
 
 
 def _own(schema: Mapping[str, Any], field: Field) -> Limits:
     codes = tuple(choice.code for choice in field.choices) if field.kind is not FieldKind.YES_NO else ()
     return Limits(schema.get("minimum"), schema.get("maximum"), codes, ("", ""))
-
-
-def _branches(
-    schema: Mapping[str, Any], values: Mapping[str, Any]
-) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The parts of the schema that apply to these answers, each with its condition."""
-    for part in schema.get("allOf", ()):
-        if "if" not in part:
-            yield {}, part
-            continue
-        applies = Draft202012Validator(part["if"]).is_valid(dict(values))
-        branch = part.get("then" if applies else "else")
-        if branch is not None:
-            yield (part["if"] if applies else {}), branch
-            yield from _branches(branch, values)
 
 
 def _narrowed(limits: Limits, narrower: Mapping[str, Any], because: tuple[str, str]) -> Limits:

@@ -10,14 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-
 from models.database import utcnow
 from models.form_field import Field, FieldKind, field_of, plainly
-from models.form_limits import Limits, limits_of, rules_of
+from models.form_judge import FormJudge
+from models.form_limits import FormLimits, Limits, rules_of
 from models.form_reading import Unreadable, read
 from models.form_words import cannot_read, contradicts, out_of_past
 from models.wording import TZ
@@ -64,7 +64,7 @@ class OrderForm:
         found = [field_of(name, schema, name in required) for name, schema in properties.items()]
         self.fields: tuple[Field, ...] = tuple(sorted(found, key=lambda each: (each.order, each.name)))
         self._by_name = {each.name: each for each in self.fields}
-        self._validator = Draft202012Validator(self.schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        self._judge = FormJudge(self.schema)
 
     def __getitem__(self, name: str) -> Field:
         return self._by_name[name]
@@ -94,7 +94,7 @@ class OrderForm:
             values[each.name] = value
             if (sentence := _out_of_past(each, value, today, language)) is not None:
                 wrong[each.name] = Wrong(each.name, sentence)
-        missing = self._judge(values, wrong, language)
+        missing = self._judged(values, wrong, language)
         left = {name: value for name, value in values.items() if name not in wrong}
         return FormResult(left, tuple(name for name in missing if name not in wrong), self._in_order(wrong))
 
@@ -114,7 +114,11 @@ class OrderForm:
 
     def limits(self, values: Mapping[str, Any]) -> dict[str, Limits]:
         """What is allowed for each question, given the answers to others: choices, and from where to where."""
-        return limits_of(self.schema, self.fields, values)
+        return self._limits.given(values)
+
+    @cached_property
+    def _limits(self) -> FormLimits:
+        return FormLimits(self.schema, self.fields)
 
     @property
     def rules(self) -> list[dict[str, Any]]:
@@ -164,21 +168,14 @@ class OrderForm:
             return [item for each in told for item in (each if isinstance(each, list | tuple) else [each])]
         return told[0] if told else own
 
-    def _judge(self, values: dict[str, Any], wrong: dict[str, Wrong], language: str) -> list[str]:
+    def _judged(self, values: dict[str, Any], wrong: dict[str, Wrong], language: str) -> list[str]:
         """The questions without an answer; into `wrong` goes what the schema does not allow."""
-        missing: list[str] = []
-        limits: dict[str, Limits] | None = None
-        for error in self._validator.iter_errors({name: value for name, value in values.items() if name not in wrong}):
-            if error.validator == "required" and not error.absolute_path:
-                missing += [name for name in error.validator_value if name not in values and name not in missing]
-                continue
-            name = str(error.absolute_path[0]) if error.absolute_path else ""
-            if name in wrong or name not in self._by_name:
-                continue
-            limits = limits or self.limits(values)
-            why = contradicts(self[name], values[name], limits[name], str(error.validator), language)
-            wrong[name] = Wrong(name, why)
-        return [each.name for each in self.fields if each.name in missing]
+        judged = self._judge.judge({name: value for name, value in values.items() if name not in wrong})
+        if broken := {name: word for name, word in judged.broken.items() if name in self._by_name}:
+            limits = self.limits(values)
+            for name, word in broken.items():
+                wrong[name] = Wrong(name, contradicts(self[name], values[name], limits[name], word, language))
+        return [each.name for each in self.fields if each.name in judged.missing]
 
     def _in_order(self, wrong: Mapping[str, Wrong]) -> tuple[Wrong, ...]:
         return tuple(wrong[each.name] for each in self.fields if each.name in wrong)
