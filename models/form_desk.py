@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select
 from models import change, hold
 from models.change import ChangeKind
 from models.customer_link import token_for
-from models.form_words import joined
+from models.form_words import joined, quiet
 from models.fulfilment import FulfilmentLine, Stage, fulfilments_of, interrupt, wake
 from models.order import Order, OrderLine, lines_of, lock_order
 from models.order_form import FormResult, OrderForm
@@ -216,7 +216,7 @@ def save_answers(
     )
     if changed:
         words = form.told(line.pet, now=now)
-        said = {title: words.get(title, "(不填)") for title in form.names_of(changed)}
+        said = {form[name].title(): quiet(form[name], words.get(form[name].title(), "(不填)")) for name in changed}
         note(session, order.id, EventKind.PROFILE_FILLED, actor, now, line=line_no, answers=said)
         _choose_again(session, order, line, actor, now)
     _let_go(session, order, actor, now, changed=bool(changed))

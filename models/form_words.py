@@ -7,6 +7,7 @@ from typing import Any
 
 from models.form_field import Field, FieldKind, amount
 from models.form_limits import Limits
+from models.privacy import without_numbers
 
 #: So many choices are named in a sentence.
 MOST_NAMED = 6
@@ -82,11 +83,17 @@ def _range(field: Field, limits: Limits, zh: bool) -> str:
 
 
 def _short(said: Any) -> str:
-    """What was said, short enough for a sentence."""
+    """What was said, short enough for a sentence, which is shown to many: no number in it can be somebody's."""
     if not isinstance(said, str | int | float):
         return "…"
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in str(said)[:200]).split())
+    words = without_numbers(words)
     return words if len(words) <= 30 else words[:30] + "…"
+
+
+def quiet(field: Field, words: str) -> str:
+    """An answer in words, for where many read it: no number in it can be somebody's. A day has digits of its own."""
+    return words if field.kind is FieldKind.DATE else without_numbers(words)
 
 
 def joined(names: list[str], most: int) -> str:

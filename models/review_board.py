@@ -80,8 +80,11 @@ WHERE opened_at >= :since AND opened_at < :until AND verdict IS NOT NULL
 GROUP BY verdict ORDER BY cases DESC, verdict
 """)
 
-#: Reasons that differ in their first number are one: `金额 792 元,超过 500 元` is `金额 … 元,超过 500 元`.
-_REASON = "regexp_replace(reason.words, '[0-9][0-9,.]*', '…')"
+#: Reasons that differ in their first number are one: `金额 792 元,超过 500 元` is `金额 … 元,超过 500 元`. What could
+#: be somebody's number is not shown wherever it is.
+_REASON = (
+    "regexp_replace(regexp_replace(reason.words, '[0-9]([ -]?[0-9]){6,}[0-9,.]*', '…', 'g'), '[0-9][0-9,.]*', '…')"
+)
 
 _TIMES = """
 SELECT {name} AS name, count(*) AS opened, count(c.decided_at) AS decided,

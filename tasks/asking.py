@@ -17,7 +17,8 @@ async def ask_customer(claim: Claim) -> None:
     """Ask the customer for what the order's open holds say. Twice: one message a round, whoever comes first.
 
     An order without a pet has no form: customer service asks. Of several parts of an order the first that has not been
-    shipped asks. What the customer is asked is read when the message is made; a message that cannot be sent goes to a person.
+    shipped asks. What the customer is asked is read when the message is made; a message that cannot be sent goes to a
+    person.
     """
     round = await in_transaction(lambda session: _round_to_tell(session, claim))
     if round:

@@ -19,6 +19,7 @@ from models.database import in_transaction, utcnow
 from models.effect import STAFF_MESSAGE, EffectBusy
 from models.privacy import unseal
 from models.review_duty import Chased, Step, due, left_untold, role_word, take, written_down
+from models.review_sight import quietly
 from models.settings import settings
 from models.wording import local, yuan
 from tasks.outside import platforms
@@ -29,6 +30,8 @@ from tasks.telling import tell_once
 NAMED = 10
 #: What a reason may take of a message, in characters.
 LONGEST_REASON = 40
+#: WeCom's Markdown knows no escapes: in full width these signs look the same, and mean nothing.
+_MEANS_NOTHING = {ord(sign): chr(ord(sign) + 0xFEE0) for sign in "\\`*_~[]<>|&@/#"}
 
 
 class _TakenByOthers(Exception):
@@ -124,9 +127,14 @@ def message(step: Step, role: str, cases: Sequence[Chased], onward: str = "") ->
 def _row(one: Chased) -> str:
     case = one.case
     until = f'<font color="warning">{local(case.due_at)}</font>'
-    reason = ";".join(str(reason) for reason in case.reasons)
-    reason = reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
+    reason = _shown(";".join(str(reason) for reason in case.reasons))
     return f"> [{one.order_no}]({run_link(case.run_id)}) {yuan(one.total_fen)},{until} 前:{reason}"
+
+
+def _shown(reason: str) -> str:
+    """A reason on one line, as it was said: customers' words may be in it, but no link, no mention and no number."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in quietly(reason)).split())
+    return (line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…").translate(_MEANS_NOTHING)
 
 
 def run_link(run_id: str | None) -> str:

@@ -138,6 +138,26 @@ def test_the_order_waits_until_the_last_of_its_pets_is_whole(session: Session) -
     assert kinds(session, order).count("hold_released") == 1
 
 
+def test_a_number_in_an_answer_stays_in_the_answer(session: Session) -> None:
+    # given a telephone number where a weight is asked for, another where a breed is, and one in a channel's allergens
+    order = bought(session, {**DOG, "weight_kg": "问13987654321", "breed": "田园犬 139-8765-4321"})
+    (question,) = questions_of(session, order, NOW)
+    said = ask(session, order, question.line, question.result, NOW)
+    assert said == "宠物档案缺少:主食偏好、过敏原;体重「问****」看不懂,请填一个数字,单位 kg"
+    far_too_heavy = form_of(session, order).check({**DOG, **REST, "weight_kg": "13987654321"}, NOW)
+    assert [wrong.why for wrong in far_too_heavy.wrong] == ["体重 **** kg 对狗不合理,请填 0.3 到 100 kg 之间"]
+    # when the customer answers with yet another, and tells a birthday
+    answers = {**REST, "weight_kg": 12, "birth_date": "2022-05-01", "health_notes": "打电话 138 1234 5678 问"}
+    assert save_answers(session, order, 2, answers, CUSTOMER, NOW).complete
+    # then it is where it was written, and nowhere else
+    assert line_of(session, order).answers["health_notes"] == answers["health_notes"]
+    (event,) = [event for event in timeline(session, order.id or 0) if event.kind == EventKind.PROFILE_FILLED]
+    told_of = event.detail["answers"]
+    assert (told_of["健康备注"], told_of["出生日期"]) == ("打电话 **** 问", "2022-05-01")
+    held = session.connection().exec_driver_sql("SELECT reason FROM hold").scalars().all()
+    assert not any(digits in str((timeline(session, order.id or 0), held)) for digits in ("13987654321", "5678"))
+
+
 def test_the_same_answers_twice_are_one_event(session: Session) -> None:
     order = asked(session, DOG)
     for _ in range(2):

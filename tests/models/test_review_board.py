@@ -74,3 +74,13 @@ def test_groups_are_by_role_reason_reviewer_and_day(session: Session) -> None:
     assert {(g.name, g.median) for g in board.by_reviewer} == {("王敏", 10.0), ("李雷", 20.0)}
     assert [g.opened for g in board.by_day] == [2, 1]
     assert board.verdicts == {"approve": 1, "reject": 1}
+
+
+def test_no_number_of_a_customer_is_in_a_reason(session: Session) -> None:
+    for number in ("13812345678", "138 1234 5678"):
+        a_case(session, reasons=[f"特殊配方 2 种,过敏原 问{number}"], role="finance")
+    a_case(session, reasons=["特殊配方 3 种,过敏原 袋鼠"], role="finance")
+
+    reasons = {times.name for times in review_board(session, NOW - DAY, NOW + MINUTE).by_reason}
+
+    assert reasons == {"特殊配方 … 种,过敏原 问…", "特殊配方 … 种,过敏原 袋鼠"}
