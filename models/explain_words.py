@@ -214,6 +214,16 @@ HOLDS: dict[str, tuple[str, str, str]] = {
         "the production manager",
         "look at the goods with the factory, then release",
     ),
+    "factory_silent_": (
+        "the factory has not reported for hours",
+        "the production manager",
+        "have it report again; if it does not make it, cancel or compensate",
+    ),
+    "approved_without_recipe_": (
+        "made to order, without a recipe",
+        "the nutritionist",
+        "look at the pet's answers, then release to match and review it again",
+    ),
     "rework_short": ("not enough ingredients to remake it", "purchasing", "restock, then release"),
     "notify_failed": ("the message cannot be delivered", "customer service", "tell the customer the waybill number"),
     "keeps_failing": ("it has failed several times", "the service lead", "find the cause, then rerun the order"),

@@ -19,6 +19,15 @@ PRODUCTION = (
         """,
     ),
     Invariant(
+        "produced_without_recipe",
+        "{count} 个履约单已备货,其中的定制商品却没有配方,也就没有生产过。",
+        f"""
+        SELECT {NUMBER}, f.stage, l.line_no, l.sku FROM fulfilment f {OF_ORDER}
+        JOIN fulfilment_line p ON p.fulfilment_id = f.id JOIN order_line l ON l.id = p.order_line_id
+        WHERE l.made_to_order AND p.recipe IS NULL AND f.stage IN ('produced', 'shipped', 'delivered', 'closed')
+        """,
+    ),
+    Invariant(
         "completed_work_unnoticed",
         "{count} 个履约单的工单都已完工,履约单却还在等生产。",
         f"""

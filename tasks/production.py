@@ -46,6 +46,7 @@ from models.timeline import EventKind, note
 from models.wording import local
 from tasks.notifying import customer_link, tell_customer
 from tasks.outside import platforms
+from tasks.recipe_guard import stopped_without_recipe
 from tasks.shadow import complete_on_paper
 from tasks.step import outward
 from tasks.telling import tell_once
@@ -60,16 +61,17 @@ WILL_NOT_MAKE = ("400", "409", "422")
 async def release_to_production(claim: Claim) -> None:
     """Release the made-to-order lines once, then wait for the factory. Stocked lines skip this.
 
-    What the factory could not make is decided by a person, or as the seller's policy has it.
+    What the factory could not make is decided by a person, or as the seller's policy has it. What has no recipe is
+    not made, and nothing of its order leaves.
     """
     if claim.stage.reached(Stage.PRODUCED):
         return
-    works = await in_transaction(lambda session: _progress(session, claim))
+    works = await _works_so_far(claim)
     if claim.stage.reached(Stage.PRODUCED):
         return
     if not works or not all(work.batch_no for work in works):
         await _release_all(claim)
-        works = await in_transaction(lambda session: _progress(session, claim))
+        works = await _works_so_far(claim)
         if claim.stage.reached(Stage.PRODUCED):
             return
     if any(work.state == WorkState.FAILED.value for work in works):
@@ -184,10 +186,19 @@ def _sealed(session: Session, claim: Claim, batch_id: int) -> Batch:
     )
 
 
-def _progress(session: Session, claim: Claim) -> list[WorkOrder]:
+async def _works_so_far(claim: Claim) -> list[WorkOrder]:
+    found = await in_transaction(lambda session: _progress(session, claim))
+    if isinstance(found, MustWait):
+        raise found
+    return found
+
+
+def _progress(session: Session, claim: Claim) -> list[WorkOrder] | MustWait:
     """The work orders; the fulfilment moves on when there is nothing to make, or all of it is made."""
     now = utcnow()
     fulfilment = hold_on(session, claim)
+    if stop := stopped_without_recipe(session, claim, now, ask_first=True):
+        return stop
     works = _in_hand(session, claim)
     complete_on_paper(session, works, now)
     failed = [work for work in works if work.state == WorkState.FAILED.value]
@@ -257,8 +268,9 @@ def _make_again(
 
 def _first_round(session: Session, claim: Claim) -> None:
     for part, line, recipe in made_of(session, claim.order_id, claim.fulfilment_id):
-        if recipe is None:
+        if not line.made_to_order:
             continue
+        assert recipe is not None, f"{claim.fulfilment_no}: made to order, without a recipe"
         weight = products(session, [line.sku])[line.sku].weight_g
         session.add(
             WorkOrder(

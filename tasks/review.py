@@ -13,6 +13,7 @@ from models.reservation import keep
 from models.review import Verdict
 from models.review_route import Standing, stand
 from models.timeline import EventKind, note
+from tasks.recipe_guard import stopped_without_recipe
 from tasks.review_runs import show_case
 from tasks.shadow import decide_on_paper
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
@@ -22,10 +23,15 @@ LOOK_AGAIN = timedelta(hours=1)
 
 
 async def pass_review(claim: Claim) -> None:
-    """Go straight through, or wait for every role that the matrix asks. Twice: one case a role, one verdict a case."""
+    """Go straight through, or wait for every role that the matrix asks. Twice: one case a role, one verdict a case.
+
+    What is made to order and lost its recipe meanwhile is not judged: it begins again with matching one.
+    """
     if claim.stage.reached(Stage.APPROVED):
         return
     standing = await in_transaction(lambda session: _judge(session, claim))
+    if isinstance(standing, MustWait):
+        raise standing
     if standing.waits_for:
         raise await shown_to_reviewers(standing)
 
@@ -43,10 +49,12 @@ async def shown_to_reviewers(standing: Standing) -> MustWait:
     return MustWait(WaitingOn.REVIEW, standing.why, due + LOOK_AGAIN)
 
 
-def _judge(session: Session, claim: Claim) -> Standing:
-    """Where it stands with its reviewers; approved now if it waits for none of them."""
+def _judge(session: Session, claim: Claim) -> Standing | MustWait:
+    """Where it stands with its reviewers; approved now if it waits for none of them and has its recipes."""
     now = utcnow()
     hold_on(session, claim)
+    if stop := stopped_without_recipe(session, claim, now):
+        return stop
     decide_on_paper(session, claim.order_id, now)
     standing = stand(session, session.get_one(Order, claim.order_id), claim.fulfilment_id, now)
     if not standing.waits_for:

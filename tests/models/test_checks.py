@@ -435,6 +435,11 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         {"fulfilment_no": "SH-1009-1", "stage": "delivered"},
     ),
     (
+        "produced_without_recipe",
+        f"UPDATE fulfilment_line SET recipe = NULL WHERE recipe IS NOT NULL AND fulfilment_id = {of('SH-1010')}",
+        {"fulfilment_no": "SH-1010-1", "stage": "closed", "sku": "DRY-1500"},
+    ),
+    (
         "completed_work_unnoticed",
         "UPDATE work_order SET state = 'completed', completed_at = now() WHERE work_order_no = 'SH-1006-1-1'",
         {"fulfilment_no": "SH-1006-1", "waiting_on": "production"},
