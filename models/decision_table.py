@@ -19,6 +19,7 @@ from typing import Any
 
 import zen
 
+from models.plain_cell import NO_GLANCE, Glance, glance_of, glanced
 from models.table_cell import CellRefused, read_cell
 from models.table_column import shown
 
@@ -88,6 +89,8 @@ class Cell:
             raise CellRefused(f"读不懂({_reason(error)})") from None
         self._roots = tuple({name.partition(".")[0] for name in self.parts.reads})
         self._alone = bool(field) and "." not in field and not self._roots
+        self._constant: str | int | float | None = None  # what it comes to, once known, where no fact is read
+        self.glance = glance_of(said) if self._alone and condition else NO_GLANCE
 
     @property
     def facts(self) -> frozenset[str]:
@@ -96,6 +99,8 @@ class Cell:
 
     def value(self, facts: Mapping[str, Any]) -> Any:
         """What the expression comes to: whole numbers as `int`. Raises `CannotTell`."""
+        if self._constant is not None:
+            return self._constant
         try:
             found = self._compiled.evaluate({"$": facts[self.field]} if self._alone else self._given(facts))
         except KeyError as missing:
@@ -104,7 +109,10 @@ class Cell:
             if self.condition and self._unanswered(facts):
                 return None
             raise CannotTell(_reason(error)) from None
-        return int(found) if isinstance(found, float) and found.is_integer() else found
+        found = int(found) if isinstance(found, float) and found.is_integer() else found
+        if not self.facts and isinstance(found, str | int | float):
+            self._constant = found
+        return found
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
         """Whether the condition holds; not by what was not answered. Raises `CannotTell`."""
@@ -140,7 +148,7 @@ class _Asked:
 
     id: str
     number: int
-    cells: Sequence[tuple[str, Cell]]
+    cells: Sequence[tuple[str, Cell, Glance]]
     outputs: Sequence[tuple[str, Cell]]
 
 
@@ -153,14 +161,17 @@ class DecisionTable:
         self.collects = content.collects
         same: dict[tuple[str, str], Cell] = {}
         self._rows = [_ready(content, row, same) for row in content.rows]
+        self._glanced_at = {cell.field for cell in same.values() if cell.glance is not NO_GLANCE}
 
     def matches(self, facts: Mapping[str, Any]) -> list[Match]:
         """The rows that hold for these facts, in their order; of a `first` table at most one. Raises `TableBroken`."""
         found = []
         known: dict[Cell, bool] = {}  # a cell that many rows have in common is asked once
+        at_a_glance = {field: glanced(facts.get(field)) for field in self._glanced_at}
         for row in self._rows:
-            for name, cell in row.cells:
-                held = known.get(cell)
+            for name, cell, (kind, holds) in row.cells:
+                fact = at_a_glance.get(cell.field)
+                held = holds(fact) if type(fact) is kind else known.get(cell)
                 if held is None:
                     held = known[cell] = _holds(row, name, cell, facts)
                 if not held:
@@ -260,7 +271,7 @@ def _ready(content: Content, row: Row, same: dict[tuple[str, str], Cell]) -> _As
         if said := row.cells.get(column.id):
             cell = same.get((column.field, said)) or _cell(row, column, said)
             same[column.field, said] = cell
-            cells.append((column.name, cell))
+            cells.append((column.name, cell, cell.glance))
     outputs = [
         (column.field, _cell(row, column, said, condition=False))
         for column in content.outputs

@@ -64,6 +64,7 @@ class OrderForm:
         found = [field_of(name, schema, name in required) for name, schema in properties.items()]
         self.fields: tuple[Field, ...] = tuple(sorted(found, key=lambda each: (each.order, each.name)))
         self._by_name = {each.name: each for each in self.fields}
+        self._aliases = {each.name: [plainly(alias) for alias in each.aliases] for each in self.fields}
         self._judge = FormJudge(self.schema)
 
     def __getitem__(self, name: str) -> Field:
@@ -79,11 +80,11 @@ class OrderForm:
 
         An age is turned into a day, and birthdays are judged, at `now` (default: the clock).
         """
-        today = (now or utcnow()).astimezone(TZ).date()
+        today, called = (now or utcnow()).astimezone(TZ).date(), self._by_other_names(answers)
         values: dict[str, Any] = {}
         wrong: dict[str, Wrong] = {}
         for each in self.fields:
-            said = self.said_of(each, answers)
+            said = self._said(each, answers, called)
             try:
                 value = read(each, said, today)
             except Unreadable:
@@ -153,20 +154,22 @@ class OrderForm:
         A blank is no answer while another name has one. Lists come from our own form and count alone; of what channels
         say under several names to a question of many choices, all counts: an allergen is not lost to another's "none".
         """
+        return self._said(asked, answers, self._by_other_names(answers))
+
+    def _said(self, asked: Field, answers: Mapping[str, Any], called: Mapping[str, Any]) -> Any:
         own = answers.get(asked.name)
         if own is not None and not isinstance(own, str):
             return own
-        wanted = [plainly(alias) for alias in asked.aliases]
-        called = {
-            plainly(str(name)): said
-            for name, said in answers.items()
-            if name not in self._by_name and len(str(name)) <= 60 and plainly(str(name)) in wanted
-        }
-        said = [own, *(called[alias] for alias in wanted if alias in called)]
+        said = [own, *(called[alias] for alias in self._aliases[asked.name] if alias in called)]
         told = [each for each in said if each is not None and not (isinstance(each, str) and not plainly(each))]
         if asked.kind is FieldKind.MANY and len(told) > 1:
             return [item for each in told for item in (each if isinstance(each, list | tuple) else [each])]
         return told[0] if told else own
+
+    def _by_other_names(self, answers: Mapping[str, Any]) -> dict[str, Any]:
+        """The answers whose names are not the questions' own, by these names, plainly."""
+        others = ((str(name), said) for name, said in answers.items() if name not in self._by_name)
+        return {plainly(name): said for name, said in others if len(name) <= 60}
 
     def _judged(self, values: dict[str, Any], wrong: dict[str, Wrong], language: str) -> list[str]:
         """The questions without an answer; into `wrong` goes what the schema does not allow."""
