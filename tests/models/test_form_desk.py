@@ -153,7 +153,7 @@ def test_a_number_in_an_answer_stays_in_the_answer(session: Session) -> None:
     assert line_of(session, order).answers["health_notes"] == answers["health_notes"]
     (event,) = [event for event in timeline(session, order.id or 0) if event.kind == EventKind.PROFILE_FILLED]
     told_of = event.detail["answers"]
-    assert (told_of["健康备注"], told_of["出生日期"]) == ("打电话 **** 问", "2022-05-01")
+    assert (told_of["健康备注"], told_of["出生日期或年龄"]) == ("打电话 **** 问", "2022-05-01")
     held = session.connection().exec_driver_sql("SELECT reason FROM hold").scalars().all()
     assert not any(digits in str((timeline(session, order.id or 0), held)) for digits in ("13987654321", "5678"))
 

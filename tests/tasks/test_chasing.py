@@ -25,5 +25,6 @@ from tests.models.review_cases import COSTLY
 )
 def test_a_reason_is_one_line_without_a_link_a_mention_or_a_number(reason: str, shown: str) -> None:
     case = ReviewCase(fulfilment_id=1, order_id=1, reasons=[reason], opened_at=NOW, due_at=NOW)
-    head, row, last = message(Step.TELL, "nutritionist", [Chased(case, "SH-1001", 79_200)]).splitlines()
+    said = message(Step.TELL, "nutritionist", [Chased(case, "SH-1001", 79_200)])
+    (row,) = said.splitlines()[1:-1]
     assert row.partition("</font> 前:")[2] == shown
