@@ -95,12 +95,17 @@ async def _show(client: PrefectClient, deployment: UUID, case: ReviewCase) -> No
         parameters={"case_id": case.id},
         state=state,
         tags=[f"channel:{sight.order.channel}", "stage:review", f"role:{case.role}"],
-        idempotency_key=f"review-{case.id}-{case.opened_at.timestamp():.6f}-{case.run_attempt}",
+        idempotency_key=f"{_key_of(case)}{case.run_attempt}",
     )
     faults.point("review_run_made")
     await store_form(client, form, keyset, run.id)
     faults.point("review_form_stored")
     await in_transaction(lambda session: remember_run(session, case.id, str(run.id)))
+
+
+def _key_of(case: ReviewCase) -> str:
+    """How the keys of the runs begin that are made for this case, and for no other, of whatever installation."""
+    return f"review-{case.id}-{case.opened_at.timestamp():.6f}-"
 
 
 def _seen(session: Session, case: ReviewCase) -> tuple[Sight, type[ReviewForm]]:
@@ -117,12 +122,12 @@ def remember_run(session: Session, case_id: int | None, run_id: str) -> str | No
 
 
 async def tend_runs() -> int:
-    """Close the suspended runs of cases that are decided or withdrawn; forget those that Prefect has ended.
+    """Close the suspended runs of cases that are decided, withdrawn or shown by another run; forget what Prefect ended.
 
     How many were closed. An open case whose run is forgotten is shown again by `show_missing_cases`.
     """
     async with get_client() as client:
-        waiting = {run.id for run in await _read(client, state=[StateType.PAUSED])}
+        waiting = await _read(client, state=[StateType.PAUSED])
         over, elsewhere = await in_transaction(lambda session: _compared(session, waiting))
         closed = await _close(client, over)
         known = {run.id: run for run in await _read(client, ids=elsewhere)}
@@ -185,18 +190,31 @@ async def _read(
     return found
 
 
-_OVER = text("SELECT run_id FROM review_case WHERE state <> 'open' AND run_id = ANY(:waiting)")
 _ELSEWHERE = text(
     "SELECT run_id FROM review_case WHERE state = 'open' AND run_id IS NOT NULL AND run_id <> ALL(:waiting)"
 )
 
 
-def _compared(session: Session, waiting: set[UUID]) -> tuple[list[UUID], list[UUID]]:
-    """Of the runs that wait: those of cases that are over. Of the open cases: those whose run does not wait."""
-    values = {"waiting": [str(id) for id in waiting]}
-    over = session.connection().execute(_OVER, values).scalars()
-    elsewhere = session.connection().execute(_ELSEWHERE, values).scalars()
-    return [UUID(id) for id in over], [UUID(id) for id in elsewhere]
+def _compared(session: Session, waiting: Sequence[FlowRun]) -> tuple[list[UUID], list[UUID]]:
+    """Of the runs that wait: those that show nothing any more. Of the open cases: the runs that do not wait."""
+    elsewhere = session.connection().execute(_ELSEWHERE, {"waiting": [str(run.id) for run in waiting]}).scalars()
+    ids = [id for run in waiting if isinstance(id := run.parameters.get("case_id"), int)]
+    cases = {case.id: case for case in session.exec(select(ReviewCase).where(col(ReviewCase.id).in_(ids)))}
+    over = [run.id for run in waiting if _is_over(run, cases.get(run.parameters.get("case_id")))]
+    return over, [UUID(id) for id in elsewhere]
+
+
+def _is_over(run: FlowRun, case: ReviewCase | None) -> bool:
+    """Whether nobody needs this run: its case is decided or withdrawn, or another run shows it.
+
+    Who made the run may have died before the case knew of it.
+    """
+    if case is None:
+        return False
+    if case.run_id == str(run.id):
+        return not case.is_open
+    made_for_it = (run.idempotency_key or "").startswith(_key_of(case))
+    return made_for_it and (case.run_id is not None or not case.is_open)
 
 
 def _forget(session: Session, run_ids: Sequence[UUID]) -> None:

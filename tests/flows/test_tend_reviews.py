@@ -75,6 +75,35 @@ async def test_a_run_that_was_ended_or_deleted_in_the_ui_is_shown_again(
     assert await _tended() == "一致"
 
 
+async def test_a_run_that_its_case_has_never_heard_of_is_closed_with_the_case(
+    home: House, prefect_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given two runs whose maker died before it could write down that they are there
+    await deploy_reviews()
+    decided, shown_again = [await placed(home, Kind.COSTLY) for _ in range(2)]
+    with monkeypatch.context() as dying:
+        dying.setattr(shown, "remember_run", _dies)
+        for order in (decided, shown_again):
+            assert (await carry(order)).name == "等待审核"
+    assert {(await case_of(order)).run_id for order in (decided, shown_again)} == {None}
+    # when one case is decided on the staff page, and another run shows the other
+    case, other = await case_of(decided), await case_of(shown_again)
+    await in_transaction(lambda session: decide(session, case.id or 0, Verdict.APPROVE, "王敏", "", utcnow()))
+    other.run_attempt += 1
+    await shown.show_case(other)
+    # then what nobody needs is closed, and what shows a case is not
+    assert (await _tended()).startswith("关 2")
+    assert not (await _tended()).startswith("关")
+    assert [run["state_name"] for run in review_runs(prefect_server, decided)] == ["Cancelled"]
+    of_other = {run["id"]: run["state_name"] for run in review_runs(prefect_server, shown_again)}
+    assert sorted(of_other.values()) == ["Cancelled", "Suspended"]
+    assert of_other[str((await case_of(shown_again)).run_id)] == "Suspended"
+
+
+def _dies(*_: object) -> None:
+    raise RuntimeError("the process is gone")
+
+
 async def _under_review(home: House) -> Order:
     await deploy_reviews()
     order = await placed(home, Kind.COSTLY)
