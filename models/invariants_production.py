@@ -100,4 +100,17 @@ PRODUCTION = (
         """,
         "warning",
     ),
+    Invariant(
+        "factory_silent",
+        "{count} 个工单过了预计完工时间一天,工厂还没有回报:问工厂,让 MES 重发回报,没有在做就取消订单。",
+        f"""
+        SELECT w.work_order_no, w.batch_no, {NUMBER}, w.state, w.expected_at FROM work_order w
+        JOIN fulfilment f ON f.id = w.fulfilment_id {OF_ORDER}
+        WHERE w.state IN ('released', 'in_progress') AND f.ready_at IS NOT NULL
+          AND w.expected_at < CAST(:now AS timestamptz) - interval '1 day' AND NOT EXISTS (
+            SELECT 1 FROM production_report r WHERE r.work_order_no = w.work_order_no
+              AND r.received_at >= CAST(:now AS timestamptz) - interval '1 day')
+        """,
+        "warning",
+    ),
 )

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from models import hold
-from models.fulfilment import Fulfilment, wake
+from models.fulfilment import Fulfilment, Stage, interrupt, wake
 from models.order import lock_order
 from models.stock import Movement, free_everywhere, move
 from models.table import document, key, moment, reference
@@ -36,6 +36,11 @@ class WorkState(StrEnum):
 _PLACE = {state: place for place, state in enumerate(WorkState)}
 
 FINAL = (WorkState.COMPLETED, WorkState.FAILED, WorkState.CALLED_BACK, WorkState.REWORKED)
+
+#: The factory has it, and has not said how it ended.
+MAKING = (WorkState.RELEASED, WorkState.IN_PROGRESS)
+#: The hold about a work order of which the factory says nothing begins so; the work order's id follows.
+SILENT = "factory_silent_"
 
 #: What a reported event makes of a work order.
 REPORTED = {
@@ -184,8 +189,9 @@ def take_kept_reports(session: Session, work: WorkOrder, now: datetime) -> None:
 def _take(session: Session, work: WorkOrder, kind: str, at: datetime, data: Mapping[str, Any], now: datetime) -> None:
     """What one report makes of its work order, which is locked."""
     state, before = REPORTED[kind], WorkState(work.state)
+    _silent_no_more(session, work, now)
     if before in FINAL:
-        _ask_if_contradicted(session, work, before, state, now)
+        _ask_if_contradicted(session, work, before, state, at, now)
         return
     if work.reported_at is None or at >= work.reported_at:
         work.reported_at = at
@@ -205,18 +211,42 @@ def _take(session: Session, work: WorkOrder, kind: str, at: datetime, data: Mapp
         wake(session, [work.fulfilment_id], now)
 
 
-def _ask_if_contradicted(session: Session, work: WorkOrder, before: WorkState, state: WorkState, now: datetime) -> None:
-    """The factory ends a second time otherwise what is over: nothing of ours changes, a person looks at the goods."""
+def _ask_if_contradicted(
+    session: Session, work: WorkOrder, before: WorkState, state: WorkState, at: datetime, now: datetime
+) -> None:
+    """The factory ends a second time otherwise what is over: nothing of ours changes, a person looks at the goods.
+
+    What is said to have failed after it was completed stops its order before it ships; what failed before it was
+    completed has been made good, and its report only came late.
+    """
     ends = state in (WorkState.COMPLETED, WorkState.FAILED)
     if not ends or state is before or (state is WorkState.FAILED and before is not WorkState.COMPLETED):
         return
+    if state is WorkState.FAILED and work.completed_at is not None and at < work.completed_at:
+        return
+    code = f"factory_contradicts_{work.id}"
+    if hold.ever_placed(session, work.order_id, code):
+        return
     said = "已完工" if state is WorkState.COMPLETED else "生产失败"
     was = {WorkState.COMPLETED: "已完工", WorkState.CALLED_BACK: "已撤回"}.get(before, "生产失败")
-    how = "与工厂核对实物:多出的成品入库或报损,坏的不要发出;然后解除"
-    code = f"factory_contradicts_{work.id}"
     reason = f"工厂报告 {work.work_order_no} {said},但它早先{was}"
-    if not hold.ever_placed(session, work.order_id, code):
-        hold.place(session, work.order_id, code, reason, "生产主管", how, "mes", now, blocking=False)
+    how = "与工厂核对实物:多出的成品入库或报损;然后解除"
+    stops = False
+    if state is WorkState.FAILED:
+        part = session.get_one(Fulfilment, work.fulfilment_id, populate_existing=True)
+        stops = not Stage(part.stage).reached(Stage.SHIPPED)
+        how = "与工厂核对实物:是好的就解除,照常发货;坏了就取消订单,或用部署 compensate-order 退款补偿"
+        if not stops:
+            how = "与工厂核对实物:发出去的坏了就联系快递拦截,按售后退款;然后解除"
+    hold.place(session, work.order_id, code, reason, "生产主管", how, "mes", now, blocking=stops)
+    if stops:
+        interrupt(session, [work.fulfilment_id], now)  # whoever is about to ship it must see the hold first
+
+
+def _silent_no_more(session: Session, work: WorkOrder, now: datetime) -> None:
+    code = f"{SILENT}{work.id}"
+    if code in {one.code for one in hold.open_holds(session, work.order_id)}:
+        hold.lift(session, work.order_id, "platform:mes", now, [code])
 
 
 def expected_in(data: Mapping[str, Any], at: datetime) -> datetime | None:

@@ -194,6 +194,7 @@ class PolicySettings(BaseModel):
     review_escalates_to: dict[str, str] = Field(default_factory=lambda: dict(REVIEW_ESCALATES_TO))  # role → next role
     backorder_look_again_minutes: int = 60
     production_look_again_minutes: int = 120
+    production_silence_hours: float = Field(4.0, gt=0)  # past the expected time without a report: a person is asked
     production_batch_minutes: float = Field(0.0, ge=0)  # how long an order waits for others of its recipe; 0: never
     production_batch_max_kg: float = Field(60.0, gt=0)
     production_failure: Literal["ask", "rework", "refund"] = "ask"  # rework: once, then a person is asked

@@ -20,6 +20,7 @@ from models.allocation import made_of
 from models.compensation import Cause, Limits, compensation_of
 from models.database import in_transaction, utcnow
 from models.effect import RELEASE
+from models.factory_silence import ask_if_silent
 from models.fulfilment import Claim, ClaimLost, Fulfilment, Stage, WaitingOn, advance, hold_on
 from models.notification import Node
 from models.order import Order
@@ -67,21 +68,30 @@ async def release_to_production(claim: Claim) -> None:
     if claim.stage.reached(Stage.PRODUCED):
         return
     works = await _works_so_far(claim)
-    if claim.stage.reached(Stage.PRODUCED):
-        return
-    if not works or not all(work.batch_no for work in works):
+    if not claim.stage.reached(Stage.PRODUCED) and not (works and all(work.batch_no for work in works)):
         await _release_all(claim)
         works = await _works_so_far(claim)
-        if claim.stage.reached(Stage.PRODUCED):
-            return
+    if claim.stage.reached(Stage.PRODUCED):
+        return
     if any(work.state == WorkState.FAILED.value for work in works):
         raise MustWait(WaitingOn.PERSON, "工厂报告生产失败,需要决定返工或退款", utcnow() + PERSON_LOOK_AGAIN)
     expected = max((work.expected_at for work in works if work.expected_at), default=utcnow())
     await tell_customer(claim, Node.IN_PRODUCTION, lambda session: _being_made_words(session, claim, expected))
-    minutes = 0 if settings().shadow else settings().policy.production_look_again_minutes
-    until = max(expected, utcnow()) + timedelta(minutes=minutes)
     numbers = "、".join(dict.fromkeys(work.batch_no for work in works))
-    raise MustWait(WaitingOn.PRODUCTION, f"批次 {numbers} 生产中", until)
+    raise MustWait(WaitingOn.PRODUCTION, f"批次 {numbers} 生产中", _look_again_at(works, expected, utcnow()))
+
+
+def _look_again_at(works: Sequence[WorkOrder], expected: datetime, now: datetime) -> datetime:
+    """When it is looked at again should nothing be reported: when a person is to be asked about it, at the latest."""
+    minutes = 0 if settings().shadow else settings().policy.production_look_again_minutes
+    making = [work for work in works if work.completed_at is None]
+    silent_at = [work.expected_at + _patience() for work in making if work.expected_at is not None]
+    return min([max(expected, now) + timedelta(minutes=minutes), *(at for at in silent_at if at > now)])
+
+
+def _patience() -> timedelta:
+    """For how long the factory may say nothing of what should be done."""
+    return timedelta(hours=settings().policy.production_silence_hours)
 
 
 def _being_made_words(session: Session, claim: Claim, expected: datetime) -> dict[str, str]:
@@ -214,6 +224,8 @@ def _progress(session: Session, claim: Claim) -> list[WorkOrder] | MustWait:
         settle_if_used_up(session, claim.fulfilment_id, now)
         actor = "platform:mes" if works else "stocked"
         note(session, claim.order_id, EventKind.PRODUCED, actor, now, claim.fulfilment_id)
+    else:
+        ask_if_silent(session, works, _patience(), now)
     return works
 
 

@@ -192,6 +192,7 @@ INSERT INTO production_batch (batch_no, release_key, warehouse, recipe, recipe_v
 """
 NO_TRIGGER = "ALTER TABLE order_event DISABLE TRIGGER append_only;"
 
+WARNINGS = ("overdue", "batch_release_overdue", "factory_silent")
 #: For every rule: what breaks it (and only it), and what the offending row says.
 GIVEN_BACK = "(SELECT id FROM orders WHERE order_no = 'SH-1013')"
 BREAKS: list[tuple[str, str, dict[str, object]]] = [
@@ -491,6 +492,11 @@ BREAKS: list[tuple[str, str, dict[str, object]]] = [
         f" FROM fulfilment f, production_batch b WHERE b.batch_no = 'PB-open' AND f.id = {of('SH-1004')}",
         {"batch_no": "PB-open", "state": "open"},
     ),
+    (
+        "factory_silent",
+        "UPDATE work_order SET expected_at = '2026-11-10 04:00+00' WHERE work_order_no = 'SH-1006-1-1'",
+        {"work_order_no": "SH-1006-1-1", "fulfilment_no": "SH-1006-1", "state": "released"},
+    ),
 ]
 
 
@@ -502,7 +508,7 @@ def test_damage_is_named_once_with_its_row(session: Session, code: str, damage: 
 
     assert (violation.code, violation.count, len(violation.rows)) == (code, 1, 1)
     assert row.items() <= violation.rows[0].items()
-    assert violation.severity == ("warning" if code in ("overdue", "batch_release_overdue") else "error")
+    assert violation.severity == ("warning" if code in WARNINGS else "error")
     assert violation.sentence.startswith("1 ")
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.exc import InternalError
 from sqlmodel import Session, select
 
 from models import hold
-from models.fulfilment import Stage, WaitingOn, fulfilments_of
+from models.fulfilment import ClaimLost, Stage, WaitingOn, fulfilments_of, hold_on
+from models.order import Order
 from models.production import ProductionReport, WorkOrder, take_report, work_orders_of
 from models.timeline import timeline
 from tests.models.build import NOW, claimed, engine_of, incoming, made, open_shop, release, taken, waiting, walk
@@ -195,8 +196,49 @@ def test_a_person_is_asked_once_when_the_factory_ends_it_twice_otherwise(
 
     row = work(session, number)
     held = [h for h in hold.open_holds(session, row.order_id) if h.code == f"factory_contradicts_{row.id}"]
-    assert (len(held), [h.blocking for h in held]) == (asked, [False] * asked)
+    # what is said to be bad does not ship meanwhile
+    assert (len(held), [h.blocking for h in held]) == (asked, [first == COMPLETED] * asked)
     assert row.state == first.removeprefix("work_order.")
+
+
+def test_what_failed_after_it_was_completed_takes_its_order_from_whoever_is_about_to_ship_it(session: Session) -> None:
+    number = at_the_factory(session)
+    told_at(session, number, COMPLETED, 0)
+    mine = claimed(session, session.get_one(Order, work(session, number).order_id), LATER)
+
+    told_at(session, number, FAILED, 1)
+
+    with pytest.raises(ClaimLost):
+        hold_on(session, mine)
+    (part,) = fulfilments_of(session, mine.order_id)
+    assert part.ready_at is not None and part.ready_at <= LATER + timedelta(minutes=1)
+
+
+def test_a_failure_that_comes_late_and_was_before_the_completion_asks_nobody(session: Session) -> None:
+    number = at_the_factory(session)
+    told_at(session, number, COMPLETED, 10)
+
+    told_at(session, number, FAILED, 9)
+
+    row = work(session, number)
+    assert (row.state, hold.open_holds(session, row.order_id)) == ("completed", [])
+    # and one that is after it still does
+    told_at(session, number, FAILED, 11)
+    assert [h.blocking for h in hold.open_holds(session, row.order_id)] == [True]
+
+
+def test_what_has_shipped_already_is_asked_about_and_stops_nothing(session: Session) -> None:
+    open_shop(session)
+    order = taken(session, incoming("1", made(2)))
+    walk(session, order.order_no, Stage.SHIPPED)
+    (part,) = fulfilments_of(session, order.id or 0)
+    (row,) = work_orders_of(session, part.id or 0)
+
+    told_at(session, row.work_order_no, FAILED, 1)
+
+    (held,) = hold.open_holds(session, order.id or 0)
+    assert (held.blocking, "快递拦截" in held.handle) == (False, True)
+    assert fulfilments_of(session, order.id or 0)[0].fence == part.fence
 
 
 def test_what_was_called_back_and_is_made_all_the_same_goes_to_a_person(session: Session) -> None:
