@@ -50,7 +50,7 @@ def request_cancellation(session: Session, order: Order, reason: str, actor: str
             now,
         )
     for fulfilment in stoppable:
-        withdraw(session, _id(fulfilment))
+        withdraw(session, _id(fulfilment), now)
         no_longer_needed(session, _id(fulfilment), actor, now)
     interrupt(session, [_id(f) for f in stoppable + gone], now)
     if gone and not stoppable:

@@ -127,7 +127,7 @@ def request(
 ) -> tuple[bool, str]:
     """Have a fulfilment paid back; (taken, a sentence). Asked again, it is said what became of it and nothing changes.
 
-    The fulfilment must be locked; whoever works on it loses the claim. What a person asks for has no limit.
+    The fulfilments of its order must be locked; whoever works on this one loses the claim. What a person asks for has no limit.
     """
     assert fulfilment.id is not None
     order = session.get_one(Order, fulfilment.order_id)
@@ -154,7 +154,7 @@ def request(
     session.add(row)
     session.flush()
     leave_queue(session, fulfilment.id, BackorderState.ENDED, now)
-    withdraw(session, fulfilment.id)
+    withdraw(session, fulfilment.id, now)
     detail = {"cause": cause.value, "reason": reason[:300], "refund_fen": amount, "coupon_fen": coupon}
     note(session, order.id or 0, EventKind.COMPENSATION_DUE, actor, now, fulfilment.id, **detail)
     if stopped:

@@ -89,11 +89,12 @@ def count(
 
 
 def _lock_holders(session: Session, warehouse: str, sku: str) -> set[int]:
-    """Fulfilments are locked before stock, everywhere."""
+    """Fulfilments are locked before stock, everywhere, and with them the other parts of their orders."""
     rows = session.connection().execute(
         text(
-            "SELECT f.id FROM fulfilment f WHERE f.id IN (SELECT fulfilment_id FROM reservation"
-            " WHERE state = 'held' AND warehouse = :warehouse AND sku = :sku) ORDER BY f.id FOR UPDATE"
+            "SELECT f.id FROM fulfilment f WHERE f.order_id IN ("
+            " SELECT h.order_id FROM reservation r JOIN fulfilment h ON h.id = r.fulfilment_id"
+            " WHERE r.state = 'held' AND r.warehouse = :warehouse AND r.sku = :sku) ORDER BY f.id FOR UPDATE"
         ),
         {"warehouse": warehouse, "sku": sku},
     )

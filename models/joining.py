@@ -157,7 +157,7 @@ def _ask_about_all(
 
 
 def _end(session: Session, part: Fulfilment, now: datetime) -> None:
-    withdraw(session, id_of(part))
+    withdraw(session, id_of(part), now)
     leave_queue(session, id_of(part), BackorderState.ENDED, now)
     part.stage, part.stage_since = Stage.CANCELLED.value, now
     part.waiting_on, part.waiting_why = None, ""

@@ -196,7 +196,7 @@ def lock_promises(session: Session, parts: Sequence[Part]) -> None:
 def rewind(session: Session, part: Part, now: datetime) -> None:
     """Have a part of which nobody outside knows begin again: its promise goes back, and it is received."""
     release(session, part.id, ACTOR, now, "渠道改单")
-    withdraw(session, part.id)
+    withdraw(session, part.id, now)
     withdraw_check(session, part.id, now)
     if part.row.stage != Stage.RECEIVED.value:
         part.row.stage, part.row.stage_since, part.row.attempts = Stage.RECEIVED.value, now, 0

@@ -123,3 +123,21 @@ def test_counts_and_orders_of_several_skus_race(database_url: str) -> None:
             open_stockroom(session, {SZ: {"A": 60, "B": 60, "C": 60}})
             session.commit()
         race(engine, [{"C": 3, "A": 2, "B": 1}] * 10, [("C", 6), ("B", 4)])
+
+
+def test_a_count_holds_whole_orders_before_it_holds_stock(database_url: str) -> None:
+    # given an order in two parts, one of which is promised what is counted short
+    with engine_of(database_url) as engine, Session(engine) as session:
+        open_stockroom(session, {SZ: {"A": 5}})
+        part = reserved(session, "1", {"A": 5}, paid=1)
+        sibling = Fulfilment(order_id=part.order_id, number=2, warehouse=SZ, stage_since=LATER, ready_at=LATER)
+        session.add(sibling)
+        session.commit()
+        lock = text("SELECT id FROM fulfilment WHERE id = :id FOR UPDATE SKIP LOCKED")
+        # when it is counted, then the other part, which may have to be woken, is held as well
+        counted(session, 0, "A")
+        with Session(engine) as other:
+            assert other.connection().execute(lock, {"id": sibling.id}).all() == []
+        session.commit()
+        with Session(engine) as other:
+            assert len(other.connection().execute(lock, {"id": sibling.id}).all()) == 1
