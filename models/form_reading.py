@@ -86,6 +86,8 @@ def _text(said: Any) -> str:
         raise Unreadable
     if len(said) > LONGEST_SAID:
         said = said[: LONGEST_SAID + 1]  # still too long, and cheap to look at
+    if said.isprintable():  # nearly always, and told at once
+        return said.strip()
     said = said.replace("\r\n", "\n")
     return "".join(sign if sign == "\n" or _is_printable(sign) else " " for sign in said).strip()
 
