@@ -18,6 +18,7 @@ from integrations import standard_webhooks
 from integrations.errors import Refused, Unclear
 from integrations.http import TOTAL_TIMEOUT, call
 from integrations.production import Accepted, Batch, ProductionEvent, ProductionEventKind
+from models.production import expected_in
 from models.settings import MesSettings
 
 PLATFORM = "mes"
@@ -58,12 +59,17 @@ class Mes:
         return self._message("work_order.release", data)
 
     async def release(self, key: str, request: bytes) -> Accepted:
-        """Release, held to once by `key`. `Refused` when the MES will not make it."""
+        """Release, held to once by `key`. `Refused` when the MES will not make it.
+
+        `Unclear` when its answer names no batch, or no time that can be: one without an offset may be hours off.
+        """
         data = await self._post(key, request)
-        try:
-            return Accepted(data["batch_no"], datetime.fromisoformat(data["expected_at"]))
-        except (KeyError, ValueError) as error:
-            raise Unclear(PLATFORM, "unreadable", f"no batch number or expected time in {data}") from error
+        batch_no = data.get("batch_no")
+        expected = expected_in(data, datetime.fromtimestamp(self._clock(), UTC))
+        if not isinstance(batch_no, str) or not batch_no.strip() or not batch_no.isprintable() or expected is None:
+            why = f"no batch_no, or no expected_at like 2026-11-11T16:00:00+08:00, in {str(data)[:300]}"
+            raise Unclear(PLATFORM, "unreadable", why)
+        return Accepted(batch_no, expected)
 
     def cancel_request(self, work_order_no: str, reason: str) -> bytes:
         """The message that calls a work order back. No side effect; stamped with the clock."""

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from integrations import http
@@ -179,6 +179,33 @@ async def test_release_whose_answer_was_lost_is_taken_once(sandbox: Sandbox) -> 
             await mes.release("release/1", request)
         await mes.release("release/1", request)
     assert sandbox.world.effects("mes", "release") == {"W-1": 1}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"expected_at": None}, {"expected_at": 1_793_520_000}, {"expected_at": "2026-11-01T20:00:00"},
+        {"expected_at": "soon"}, {"expected_at": ["2026-11-01T20:00:00+08:00"]}, {"expected_at": ""},
+        {"expected_at": "9999-12-31T23:59:59+00:00"}, {"batch_no": None}, {"batch_no": 7}, {"batch_no": " "},
+        {"batch_no": "B\u0000"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_an_answer_without_a_batch_or_a_time_that_can_be_is_unclear(odd: dict[str, object]) -> None:
+    # given a factory that takes the batch, and answers oddly
+    answer = {"batch_no": "B-1", "expected_at": "2026-11-01T20:00:00+08:00"} | odd
+
+    async def messages(request: Request) -> Response:
+        return JSONResponse({"data": answer})
+
+    app = Starlette(routes=[Route("/messages", messages, methods=["POST"])])
+    with serving(app, free_socket()) as url:
+        async with http.client() as client:
+            settings = MesSettings.model_validate({"url": url, "secret": SECRET})
+            mes = Mes(settings, client, clock=NOON.timestamp, timeout=5)
+            # then it is asked again, rather than waited for till a time that nobody meant
+            with pytest.raises(Unclear, match="expected_at like"):
+                await mes.release("release/1", mes.release_request(batch()))
 
 
 async def test_busy_mes_says_when_to_come_back(mes: Mes, sandbox: Sandbox) -> None:
