@@ -127,7 +127,8 @@ def request(
 ) -> tuple[bool, str]:
     """Have a fulfilment paid back; (taken, a sentence). Asked again, it is said what became of it and nothing changes.
 
-    The fulfilments of its order must be locked; whoever works on this one loses the claim. What a person asks for has no limit.
+    The fulfilments of its order must be locked; whoever works on this one loses the claim. What a person asks for has
+    no limit.
     """
     assert fulfilment.id is not None
     order = session.get_one(Order, fulfilment.order_id)

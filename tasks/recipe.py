@@ -44,11 +44,12 @@ def _match(session: Session, claim: Claim) -> Standing | str:
     order = session.get_one(Order, claim.order_id)
     form, book = form_of(session, order), recipes_of(session, order)
     matched = {}
-    unknown = False
+    unknown, incomplete = False, None
     for part, line in lacking:
         pet = pet_in(form, line, now)
         if pet is None:
-            return ask(session, order, line, form.check(line.pet, now), now)
+            incomplete = line
+            break
         code, _ = chosen_for(pet, book, order)
         if not code:
             unknown = True
@@ -60,6 +61,8 @@ def _match(session: Session, claim: Claim) -> Standing | str:
             session, claim.order_id, EventKind.RECIPE_MATCHED, "match-recipe", now, claim.fulfilment_id, recipes=matched
         )
         session.flush()
+    if incomplete is not None:
+        return ask(session, order, incomplete, form.check(incomplete.pet, now), now)
     if not unknown:
         return ""
     decide_on_paper(session, claim.order_id, now)

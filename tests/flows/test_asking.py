@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect.states import State
 from sqlmodel import Session, col, select
 
@@ -9,10 +11,12 @@ from flows.fulfil_order import fulfil_order
 from models import compensation
 from models.compensation import Cause, Limits
 from models.database import transact, utcnow
+from models.form_desk import CUSTOMER, save_answers
 from models.fulfilment import Stage, claim_order, fulfilments_of
 from models.order import Order, OrderLine, lines_of
 from models.settings import settings
 from models.splitting import split_off
+from models.timeline import EventKind, timeline
 from tests.carrying import holds, take_in
 from tests.house import House
 from tests.orders import Kind, entered, place
@@ -44,6 +48,40 @@ async def test_what_one_part_has_asked_is_not_asked_again_by_the_next(
     assert (await carried(order, 2)).name == "等待客户补充资料"
     assert asked(home, order) == {f"{order.order_no}-1-profile-1": 1}
     assert await holds(order) == ["profile_incomplete"]
+
+
+async def test_what_is_matched_before_the_customer_is_asked_stands_in_the_timeline(
+    home: House, prefect_server: RunningServer
+) -> None:
+    # given an order for two pets, of which only the first is described
+    ids = place(home, Kind.MADE, "shopify", 60)
+    await take_in()
+    order, last = transact(lambda session: for_two_pets(session, ids))
+    profile = last.profile
+    transact(lambda session: describe(session, last, {}))
+    assert (await carried(order, 1)).name == "等待客户补充资料"
+    # when the customer tells of the other
+    answers = {name: said for name, said in profile.items() if said}
+    assert transact(lambda session: save_answers(session, order, last.line_no, answers, CUSTOMER, utcnow())).complete
+    await carried(order, 1)
+    # then the recipe of each has been written down when it was chosen
+    written = [row.kind for row in transact(lambda session: timeline(session, order.id or 0))]
+    assert written.count(EventKind.RECIPE_MATCHED.value) == 2
+    assert written.index(EventKind.RECIPE_MATCHED.value) < written.index(EventKind.HELD.value)
+
+
+def for_two_pets(session: Session, ids: list[str]) -> tuple[Order, OrderLine]:
+    """One of these orders with several lines that are made, and the last of these."""
+    for order in session.exec(select(Order).where(col(Order.channel_order_id).in_(ids)).order_by(col(Order.id))):
+        made = [line for line in lines_of(session, order.id or 0) if line.made_to_order]
+        if len(made) > 1:
+            return order, made[-1]
+    raise AssertionError("no order for two pets")
+
+
+def describe(session: Session, line: OrderLine, pet: dict[str, Any]) -> None:
+    line.profile = pet
+    session.add(line)
 
 
 async def in_two_parts(home: House) -> Order:
