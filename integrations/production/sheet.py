@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from integrations.chinese_font import truetype_for
@@ -18,7 +20,10 @@ from models.wording import TZ
 _MARGIN, _WIDTH = 40, 515
 _TITLE, _TEXT, _SMALL = 17, 9.5, 8
 _LONGEST = 120  # signs
+_FONT = "sheet"
 _GREY, _RED = "#e9ecef", "#b42318"
+
+_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,34 @@ class Sheet:
 
 def production_sheet(sheet: Sheet) -> bytes:
     """The sheet as PDF, A4, as many pages as it takes."""
-    from reportlab.lib.pagesizes import A4  # reportlab takes a while to load, and only this needs it
+    cut = truetype_for(_LABELS + "".join(_words(sheet)))
+    with _only_font(cut):
+        return _built(sheet)
+
+
+@contextmanager
+def _only_font(cut: io.BytesIO) -> Iterator[None]:
+    """reportlab knows this font, as `_FONT`, while the block runs; no other thread makes a sheet meanwhile.
+
+    It keeps fonts for the whole process, by their names and by those of their faces, and every cut of our font has the
+    same face: it would print the next sheet with the signs of the first, and never let go of one.
+    """
     from reportlab.pdfbase import pdfmetrics
     from reportlab.pdfbase.ttfonts import TTFont
+
+    with _one_at_a_time:
+        font = TTFont(_FONT, cut)
+        pdfmetrics.registerFont(font)
+        try:
+            yield
+        finally:
+            del pdfmetrics._fonts[_FONT], pdfmetrics._dynFaceNames[font.face.name]
+
+
+def _built(sheet: Sheet) -> bytes:
+    from reportlab.lib.pagesizes import A4  # reportlab takes a while to load, and only this needs it
     from reportlab.platypus import SimpleDocTemplate
 
-    # a font of its own for each sheet, named after what is in it: sheets are made in several threads at once
-    cut = truetype_for(_LABELS + "".join(_words(sheet)))
-    font = f"sheet-{hash(cut.getvalue()) & 0xFFFFFFFF:08x}"
-    if font not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(TTFont(font, cut))
     written = io.BytesIO()
     document = SimpleDocTemplate(
         written,
@@ -80,13 +103,13 @@ def production_sheet(sheet: Sheet) -> bytes:
     )
 
     def foot(canvas: Any, page: Any) -> None:
-        canvas.setFont(font, _SMALL)
+        canvas.setFont(_FONT, _SMALL)
         canvas.drawString(
             _MARGIN, _MARGIN - 8, f"批次 {sheet.batch_no} · 配方 {sheet.recipe} 第 {sheet.recipe_version} 版"
         )
         canvas.drawRightString(_MARGIN + _WIDTH, _MARGIN - 8, f"第 {page.page} 页")
 
-    document.build(_content(sheet, font), onFirstPage=foot, onLaterPages=foot)
+    document.build(_content(sheet), onFirstPage=foot, onLaterPages=foot)
     return written.getvalue()
 
 
@@ -107,7 +130,7 @@ def _words(sheet: Sheet) -> Iterator[str]:
         yield line.work_order_no + line.order_no + line.title
 
 
-def _content(sheet: Sheet, font: str) -> list[Any]:
+def _content(sheet: Sheet) -> list[Any]:
     from reportlab.graphics.barcode.code128 import Code128
     from reportlab.lib import colors
     from reportlab.platypus import Spacer, Table
@@ -120,10 +143,10 @@ def _content(sheet: Sheet, font: str) -> list[Any]:
         [
             [
                 [
-                    _line(f"生产单 {sheet.batch_no}", font, _TITLE),
-                    _line(f"{sheet.recipe_title}({sheet.recipe} 第 {sheet.recipe_version} 版)", font, 11),
-                    _line(f"应完成 {due:%Y-%m-%d %H:%M}  仓库 {sheet.warehouse}{factory}", font, _TEXT),
-                    _line(f"{len(sheet.lines)} 张工单,{packs} 袋,合计 {total / 1000:,.2f} 千克", font, _TEXT),
+                    _line(f"生产单 {sheet.batch_no}", _TITLE),
+                    _line(f"{sheet.recipe_title}({sheet.recipe} 第 {sheet.recipe_version} 版)", 11),
+                    _line(f"应完成 {due:%Y-%m-%d %H:%M}  仓库 {sheet.warehouse}{factory}", _TEXT),
+                    _line(f"{len(sheet.lines)} 张工单,{packs} 袋,合计 {total / 1000:,.2f} 千克", _TEXT),
                 ],
                 Code128(sheet.batch_no, barHeight=42, barWidth=0.95, humanReadable=False),
             ]
@@ -134,14 +157,13 @@ def _content(sheet: Sheet, font: str) -> list[Any]:
             ("ALIGN", (1, 0), (1, 0), "RIGHT"),
         ],
     )
-    warn = [_line("含过敏原:" + ("、".join(sheet.allergens) or "无"), font, 13, _RED if sheet.allergens else "black")]
+    warn = [_line("含过敏原:" + ("、".join(sheet.allergens) or "无"), 13, _RED if sheet.allergens else "black")]
     if sheet.flags:
-        warn.append(_line("特殊要求:" + "、".join(sheet.flags), font, 11, _RED))
+        warn.append(_line("特殊要求:" + "、".join(sheet.flags), 11, _RED))
     weighing = _table(
-        font,
         ["□", "原料编码", "原料名称", "克数合计", "千克"],
         [
-            ["□", _small(code, font), _line(name, font, _TEXT), f"{grams:,}", f"{grams / 1000:,.3f}"]
+            ["□", _small(code), _line(name, _TEXT), f"{grams:,}", f"{grams / 1000:,.3f}"]
             for code, name in sheet.ingredients
             for grams in [sheet.grams_of(code)]
         ],
@@ -149,11 +171,10 @@ def _content(sheet: Sheet, font: str) -> list[Any]:
         numbers=(3, 4),
     )
     orders = _table(
-        font,
         ["□", "工单", "订单", "商品", "袋数", "每袋重", "克数合计"],
         [
             [
-                "□", _small(line.work_order_no, font), _small(line.order_no, font), _line(line.title, font, _TEXT),
+                "□", _small(line.work_order_no), _small(line.order_no), _line(line.title, _TEXT),
                 f"{line.quantity:,}", f"{line.pack_g:,} g", f"{line.quantity * line.pack_g:,}",
             ]
             for line in sheet.lines
@@ -166,7 +187,7 @@ def _content(sheet: Sheet, font: str) -> list[Any]:
         colWidths=[62, _WIDTH / 3 - 62] * 3,
         rowHeights=[34, 24],
         style=[
-            ("FONT", (0, 0), (-1, -1), font, _TEXT),
+            ("FONT", (0, 0), (-1, -1), _FONT, _TEXT),
             ("GRID", (0, 0), (-1, -1), 0.5, colors.black),
             ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
         ],
@@ -174,13 +195,13 @@ def _content(sheet: Sheet, font: str) -> list[Any]:
     return [head, Spacer(1, 6), *warn, Spacer(1, 10), weighing, Spacer(1, 14), orders, Spacer(1, 18), signing]
 
 
-def _table(font: str, header: list[str], rows: list[list[Any]], widths: list[float], *, numbers: Sequence[int]) -> Any:
+def _table(header: list[str], rows: list[list[Any]], widths: list[float], *, numbers: Sequence[int]) -> Any:
     """A ruled table whose header comes again on every page."""
     from reportlab.lib import colors
     from reportlab.platypus import Table
 
     style: list[Any] = [
-        ("FONT", (0, 0), (-1, -1), font, _TEXT),
+        ("FONT", (0, 0), (-1, -1), _FONT, _TEXT),
         ("GRID", (0, 0), (-1, -1), 0.4, colors.grey),
         ("BACKGROUND", (0, 0), (-1, 0), colors.HexColor(_GREY)),
         ("VALIGN", (0, 0), (-1, -1), "MIDDLE"),
@@ -191,7 +212,7 @@ def _table(font: str, header: list[str], rows: list[list[Any]], widths: list[flo
     return Table([header, *rows], colWidths=widths, repeatRows=1, style=style)
 
 
-def _line(words: str, font: str, size: float, colour: str = "black") -> Any:
+def _line(words: str, size: float, colour: str = "black") -> Any:
     """A paragraph that breaks within Chinese words, whatever is in it; cut where no name goes on."""
     from xml.sax.saxutils import escape
 
@@ -199,10 +220,10 @@ def _line(words: str, font: str, size: float, colour: str = "black") -> Any:
     from reportlab.platypus import Paragraph
 
     style = ParagraphStyle(
-        f"{font}-{size}-{colour}", fontName=font, fontSize=size, leading=size * 1.45, wordWrap="CJK", textColor=colour
+        f"{size}-{colour}", fontName=_FONT, fontSize=size, leading=size * 1.45, wordWrap="CJK", textColor=colour
     )
     return Paragraph(escape(words if len(words) <= _LONGEST else f"{words[:_LONGEST]}…"), style)
 
 
-def _small(words: str, font: str) -> Any:
-    return _line(words, font, _SMALL)
+def _small(words: str) -> Any:
+    return _line(words, _SMALL)
