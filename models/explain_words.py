@@ -206,6 +206,11 @@ HOLDS: dict[str, tuple[str, str, str]] = {
         "customer service",
         "correct it in quarantine or on the channel, or release if it does not matter",
     ),
+    "allergen_inside": (
+        "the recipe has an allergen of the pet in it",
+        "the nutritionist",
+        "choose another recipe in the order's review, or correct the pet profile",
+    ),
     "no_recipe": ("no recipe fits this pet", "the nutritionist", "name a recipe, or agree on a refund"),
     "paid_amount_differs": ("paid amount and total differ", "finance", "settle it on the platform, then release"),
     "production_failed_": ("the factory reports a failure", "the production manager", "release to remake, or cancel"),

@@ -37,7 +37,7 @@ def whom_to_ask(matrix: Matrix, facts: Mapping[str, Any]) -> Asking:
     if choosers:
         return Asking(asked, choosers, broken)
     last = Asked(AT_LAST, (str(facts["why_no_recipe"]),), USUAL_MINUTES)
-    return Asking(_also(asked, last), frozenset((AT_LAST,)), broken)
+    return Asking(also_ask(asked, last), frozenset((AT_LAST,)), broken)
 
 
 def why_no_recipe(lines: Sequence[tuple[int, str]]) -> str:
@@ -55,7 +55,8 @@ def _ask(matrix: Matrix, facts: Mapping[str, Any]) -> tuple[tuple[Asked, ...], s
         return (Asked(AT_LAST, (f"审批矩阵无法判断这个订单:{broken}",), USUAL_MINUTES),), str(broken)
 
 
-def _also(route: tuple[Asked, ...], more: Asked) -> tuple[Asked, ...]:
+def also_ask(route: tuple[Asked, ...], more: Asked) -> tuple[Asked, ...]:
+    """The route with one more question, to a role that may be asked something already."""
     if all(each.role != more.role for each in route):
         return (*route, more)
     return tuple(

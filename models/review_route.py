@@ -15,15 +15,19 @@ from sqlmodel import Session
 
 from models import hold
 from models.change import overtakes_review
-from models.matrix import ROLES, Asked
-from models.matrix_route import whom_to_ask, why_no_recipe
+from models.matrix import ROLES, USUAL_MINUTES, Asked
+from models.matrix_route import AT_LAST, also_ask, whom_to_ask, why_no_recipe
 from models.order import Order
 from models.order_facts import MadeLine, birthday_counts_on, facts_of, facts_of_recipes, made_lines, wanted_lines
-from models.recipe import RecipeBook, assert_free_of_allergens
+from models.recipe import AllergenInside, RecipeBook, assert_free_of_allergens
 from models.review import ReviewCase, Verdict, asks, cases_of, open_case, put_aside
 from models.rule_version import RuleKind
 from models.rules_in_force import matrix_of, number_of, recipes_of
 from models.ruling import keep_ruling
+
+#: The hold over an order that would be made by a recipe with an allergen of its pet; it goes when that is so no more.
+ALLERGEN_INSIDE = "allergen_inside"
+_CHOOSE_ANOTHER = "在这个订单的审核里选「换配方」;档案填错了就在订单页改宠物档案,会重新选配方。换好后自动继续"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ class Standing:
 class _Route:
     """Who is asked about an order as it is, and what the rules alone say of it.
 
-    `choosers` are the roles that have to choose a recipe, for the lines with the numbers `lacking`.
+    `choosers` are the roles that have to choose a recipe, for the lines with the numbers `lacking`: they have none, or
+    one that their pet must not have, which `forbidden` then says in words.
     """
 
     asked: tuple[Asked, ...]
@@ -57,13 +62,15 @@ class _Route:
     made: tuple[MadeLine, ...] = ()
     lacking: tuple[int, ...] = ()
     choosers: frozenset[str] = field(default_factory=frozenset)
+    forbidden: str = ""
 
 
 def stand(session: Session, order: Order, fulfilment_id: int, now: datetime) -> Standing:
     """Where this part of an order stands with its reviewers. Who is not asked yet is asked now.
 
     The order's fulfilments must be locked. What the rules say is kept when it is first acted upon. Twice: the same
-    cases. Raises `AllergenInside` when a line is made by a recipe that its pet must not have.
+    cases. While a line is made by a recipe that its pet must not have, the order is held, and somebody is asked for
+    another recipe, whatever was approved.
     """
     assert order.id is not None
     cases = _those_that_count(session, order.id)
@@ -91,6 +98,7 @@ def stand(session: Session, order: Order, fulfilment_id: int, now: datetime) -> 
             waits_for.append(case)
         elif case.approved:
             approved.append(case)
+    _hold_while_forbidden(session, order.id, route.forbidden, now)
     opened = any(case.id not in known for case in waits_for)
     if opened or (not waits_for and not approved):
         _keep(session, order, route, now)
@@ -156,7 +164,7 @@ def _is_unanswered(session: Session, case: ReviewCase) -> bool:
 
 
 def _route_of(session: Session, order: Order, changed: set[int], now: datetime) -> _Route:
-    """Whom the matrix asks about the order as it is. Raises `AllergenInside`."""
+    """Whom the matrix asks about the order as it is, and who is asked for a recipe that the pet may have."""
     assert order.id is not None
     lines = wanted_lines(session, order.id)
     to_make = [line for line in lines if line.made_to_order]
@@ -166,15 +174,38 @@ def _route_of(session: Session, order: Order, changed: set[int], now: datetime) 
         return _Route(asked, asked, facts)
     book = recipes_of(session, order)
     made = made_lines(session, order, to_make, book, changed, now)
-    for line in made:
-        for code in line.made_by:
-            assert_free_of_allergens(line.pet, book[code])
+    forbidden = _forbidden(made, book)
     lacking = [line for line in made if line.lacks]
     recipes = [book[code] for line in made for code in (line.made_by or (line.chosen,)) if code]
     facts = facts_of(session, order, lines, [line.pet for line in made], recipes, _why(lacking))
     asked, choosers = _asked(session, order, facts)
     route = _Route(asked, asked, facts, tuple(made), tuple(line.line.line_no for line in lacking), choosers)
+    if forbidden:
+        why = why_no_recipe(list(forbidden.items()))
+        route = replace(
+            route, asked=also_ask(asked, Asked(AT_LAST, (why,), USUAL_MINUTES)), choosers=choosers | {AT_LAST},
+            lacking=tuple(sorted({*route.lacking, *forbidden})), forbidden=why,
+        )  # fmt: skip
     return _without_reviewers(session, order, route, book) if changed else route
+
+
+def _forbidden(made: Sequence[MadeLine], book: RecipeBook) -> dict[int, str]:
+    """The numbers of the lines that are made by a recipe that their pet must not have, each with why."""
+    found = {}
+    for line in made:
+        try:
+            for code in line.made_by:
+                assert_free_of_allergens(line.pet, book[code])
+        except AllergenInside as inside:
+            found[line.line.line_no] = str(inside).removesuffix("没有任何改变。")
+    return found
+
+
+def _hold_while_forbidden(session: Session, order_id: int, why: str, now: datetime) -> None:
+    if why:
+        hold.place(session, order_id, ALLERGEN_INSIDE, why[:500], "营养师", _CHOOSE_ANOTHER, "review", now)
+    elif any(held.code == ALLERGEN_INSIDE for held in hold.open_holds(session, order_id)):
+        hold.lift(session, order_id, "review", now, [ALLERGEN_INSIDE])
 
 
 def _without_reviewers(session: Session, order: Order, route: _Route, book: RecipeBook) -> _Route:

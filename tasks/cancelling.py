@@ -12,6 +12,7 @@ from models.fulfilment import Claim, Stage, WaitingOn
 from models.intake import PlatformStatus
 from models.order import Order, find_order
 from models.review import REVIEWER_ASKS
+from models.review_route import ALLERGEN_INSIDE
 from tasks.asking import ask_customer
 from tasks.working import PERSON_LOOK_AGAIN, MustWait
 
@@ -23,6 +24,8 @@ async def stop_if_held(claim: Claim) -> None:
     if claim.stage.reached(Stage.SHIPPED):
         return
     status, holds = await in_transaction(lambda session: _stops(session, claim.order_id))
+    if not claim.stage.reached(Stage.APPROVED):  # its review asks for another recipe, and sees when there is one
+        holds = [held for held in holds if held.code != ALLERGEN_INSIDE]
     if status == PlatformStatus.HELD.value:
         why = "平台冻结了订单,现在不能发货;平台解冻后自动继续"
         raise MustWait(WaitingOn.RETRY, why, utcnow() + PERSON_LOOK_AGAIN)

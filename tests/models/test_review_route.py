@@ -26,7 +26,6 @@ from models.fulfilment import (
     park,
 )  # fmt: skip
 from models.order import Order, lines_of
-from models.recipe import AllergenInside
 from models.reservation import Purpose, Reservation
 from models.review import CaseState, ReviewCase, Verdict, cases_of, decide
 from models.review_route import Standing, stand
@@ -174,14 +173,6 @@ def test_who_was_asked_for_a_recipe_is_asked_no_more_when_the_rules_have_found_o
     session.flush()
     assert standing(session, order) == Standing()
     assert case.state == CaseState.WITHDRAWN.value
-
-
-def test_a_recipe_that_the_pet_must_not_have_stops_the_order(session: Session) -> None:
-    order = reserved(session, 1, pet=CHICKEN)
-    session.exec(select(FulfilmentLine)).one().recipe = "DOG-CHICKEN-DRY"
-    session.flush()
-    with pytest.raises(AllergenInside, match="不能生产"):
-        standing(session, order)
 
 
 def test_another_recipe_takes_the_claim_away_and_has_the_new_goods_looked_for(session: Session) -> None:
