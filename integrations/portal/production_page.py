@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlmodel import Session, select
@@ -11,11 +12,14 @@ from starlette.routing import Route
 
 from integrations.portal.people import Visit, page
 from integrations.production.sheet import Sheet, SheetLine, production_sheet
+from models.change import overtakes_review
 from models.explain_words import WORK
 from models.order import find_order
 from models.product import products
+from models.production import WorkOrder
 from models.production_page import GONE, BatchUnknown, BatchView, batch_view, batches_in_hand, batches_since
 from models.recipe import ALLERGENS, RecipeBook
+from models.review import Verdict, cases_of
 from models.rules_in_force import recipes_of
 from models.settings import settings
 from models.warehouse import Warehouse
@@ -79,7 +83,7 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
     place = session.exec(select(Warehouse).where(Warehouse.code == batch.warehouse)).first()
     flags = list(recipe.flags) if recipe is not None else []
     if recipe is not None and recipe.special:
-        flags.insert(0, "特殊配方,营养师已审核")
+        flags.insert(0, _as_reviewed(session, making))
     return Sheet(
         batch_no=batch.batch_no,
         recipe=batch.recipe,
@@ -103,6 +107,21 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
         allergens=_allergens(book, batch.recipe) if book is not None else [],
         flags=flags,
     )
+
+
+def _as_reviewed(session: Session, making: Sequence[tuple[WorkOrder, str]]) -> str:
+    """What is true of a special recipe: the seller's matrix may let it pass without a nutritionist."""
+    unseen = {order_no for work, order_no in making if not _is_approved(session, work.order_id)}
+    return f"特殊配方,营养师没有审核:{'、'.join(sorted(unseen))}" if unseen else "特殊配方,营养师审核已批准"
+
+
+def _is_approved(session: Session, order_id: int) -> bool:
+    """Whether a nutritionist's review has approved the order as it is, and nobody gave it another recipe since."""
+    approved = [case for case in cases_of(session, order_id) if case.approved]
+    counting = [case for case in approved if not overtakes_review(session, order_id, case.id or 0)]
+    counting.sort(key=lambda case: case.decided_at or case.opened_at)
+    given = [place for place, case in enumerate(counting) if case.verdict == Verdict.CHANGE_RECIPE.value]
+    return any(case.role == "nutritionist" for case in counting[given[-1] if given else 0 :])
 
 
 def _allergens(book: RecipeBook, recipe: str) -> list[str]:

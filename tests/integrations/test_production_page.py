@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlmodel import Session, select
 
 from integrations.portal.production_page import sheet_of
 from integrations.production.sheet import production_sheet
-from models.fulfilment import Stage
+from models.change import ChangeKind, record
+from models.fulfilment import Stage, fulfilments_of
+from models.order import Order
 from models.production_batch import ProductionBatch
 from models.production_page import batch_view
+from models.review import Verdict, open_case
 from tests.integrations.portal_server import Browser, Portal, committed, now, running_portal, signed_in
-from tests.models.build import incoming, made, open_shop, taken, walk
+from tests.models.build import claimed, incoming, made, open_shop, produce, taken, walk
 
 PAGE = "/production"
 
@@ -70,6 +75,69 @@ def test_the_sheet_names_what_people_are_warned_of_and_nothing_else(portal: Port
     assert content.warehouse == "深圳仓"
     assert sum(content.grams_of(code) for code, _ in content.ingredients) == 2 * 1500
     assert [(line.order_no, line.quantity) for line in content.lines] == [("SH-1001", 2)]
+
+
+def special_batch(*verdicts: tuple[str, Verdict]) -> str:
+    """The number of a batch of a special recipe, after these verdicts (role, verdict) on its order, in this order."""
+
+    def work(session: Session) -> str:
+        open_shop(session)
+        order = taken(session, incoming("1", made(2)))
+        walk(session, order.order_no, Stage.APPROVED, now())
+        (part,) = fulfilments_of(session, order.id or 0)
+        for minute, (role, verdict) in enumerate(verdicts):
+            case = open_case(session, order.id or 0, part.id or 0, ["特殊配方"], 22, now(), role)
+            case.state, case.verdict, case.reviewer = "decided", verdict.value, "王敏"
+            case.decided_at = now() + timedelta(minutes=minute)
+            session.add(case)
+            session.flush()
+        walk_on = claimed(session, order, now() + timedelta(hours=2))
+        produce(session, walk_on, now())
+        session.connection().execute(text("UPDATE production_batch SET recipe = 'DOG-HYDRO-DRY'"))
+        return session.exec(select(ProductionBatch.batch_no)).one()
+
+    return committed(work)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"),
+    [
+        ([("nutritionist", Verdict.APPROVE)], "特殊配方,营养师审核已批准"),
+        ([("nutritionist", Verdict.CHANGE_RECIPE)], "特殊配方,营养师审核已批准"),
+        ([], "特殊配方,营养师没有审核:SH-1001"),
+        ([("finance", Verdict.APPROVE)], "特殊配方,营养师没有审核:SH-1001"),
+        ([("nutritionist", Verdict.ASK_CUSTOMER)], "特殊配方,营养师没有审核:SH-1001"),
+        (
+            [("nutritionist", Verdict.APPROVE), ("customer_service_lead", Verdict.CHANGE_RECIPE)],
+            "特殊配方,营养师没有审核:SH-1001",
+        ),
+        (
+            [("customer_service_lead", Verdict.CHANGE_RECIPE), ("nutritionist", Verdict.APPROVE)],
+            "特殊配方,营养师审核已批准",
+        ),
+    ],
+)
+def test_the_sheet_says_of_a_special_recipe_what_reviewers_have_said(
+    portal: Portal, verdicts: list[tuple[str, Verdict]], told: str
+) -> None:
+    number = special_batch(*verdicts)
+
+    content = committed(lambda session: sheet_of(session, batch_view(session, number)))
+
+    assert content.flags[0] == told
+
+
+def test_an_order_that_has_grown_since_its_review_counts_as_not_reviewed(portal: Portal) -> None:
+    number = special_batch(("nutritionist", Verdict.APPROVE))
+
+    def grow(session: Session) -> None:
+        order = session.exec(select(Order)).one()
+        record(session, order.id or 0, ChangeKind.LINES, {}, {}, "客服", now(), applied=True, grew=True)
+
+    committed(grow)
+
+    content = committed(lambda session: sheet_of(session, batch_view(session, number)))
+    assert content.flags[0] == "特殊配方,营养师没有审核:SH-1001"
 
 
 @pytest.mark.parametrize("number", ["PB000000-0000", "../../etc", "%27%3B--", "x" * 300])
