@@ -1,9 +1,10 @@
 """Decision tables: JSON Decision Models (JDM) as the open-source table editor writes them.
 
-Cells are read and evaluated by `zen-engine`, so a table means here what it means in the editor. Rows are walked by
-ourselves, with the engine's compiled cells: the engine's own walk takes a cell that it cannot evaluate for one that
-does not hold, and leaves out a row whose output it cannot evaluate, both without a word, and an order that needs a
-person would pass. Here either is `TableBroken`. (It is faster, too: the engine reads its model at every question.)
+Cells are read and evaluated by `zen-engine`, so a table means here what it means in the editor; those that only compare
+with values come to the same without it (`models/plain_cell.py`). Rows are walked by ourselves: the engine's own walk
+takes a cell that it cannot evaluate for one that does not hold, and leaves out a row whose output it cannot evaluate,
+both without a word, and an order that needs a person would pass. Here either is `TableBroken`. (It is faster, too: the
+engine reads its model at every question.)
 
 A fact that is null was not answered: a cell that can only be judged by an answer does not hold, as in the engine. A
 fact that is not there at all is an error of who asks, and `TableBroken` too.
