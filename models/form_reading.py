@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
 from datetime import date
+from itertools import takewhile
 from typing import Any
 
 from models.form_field import Field, FieldKind, plainly
@@ -26,7 +26,7 @@ _UNITS = {
 _AMOUNT = re.compile(r"([+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([^0-9\s.]{0,12})")
 _ROUGHLY = re.compile(r"^(大约|大概|约|差不多|about|ca\.?)\s*|\s*(左右|上下|多一点|出头)$")
 _BETWEEN = re.compile(r"[,\uff0c\u3001;\uff1b/|\n\t+]+")
-_AND = re.compile(r"\s+|和|与|及|跟|还有|以及| and ")
+_AND = re.compile(r"\s+and\s+|\s+|和|与|及|跟|还有|以及", re.IGNORECASE)
 _DATE = re.compile(
     r"([0-9]{4})\s*[-/.\u5e74]\s*([0-9]{1,2})(?:\s*[-/.\u6708]\s*([0-9]{1,2})\s*[\u65e5\u53f7]?|\s*\u6708?)"
 )
@@ -156,7 +156,8 @@ def _many(field: Field, said: Any) -> list[str] | None:
 def _codes(field: Field, part: str) -> list[str]:
     """`鸡肉和牛肉` is two where both are known; `对鸡肉过敏` is 鸡肉; what we do not know stays one, as it was said."""
     bare = part
-    while not field.says_none(bare) and field.code_of(bare) is None:
+    # nothing longer than an item may be is the name of one
+    while len(bare) <= field.longest and not field.says_none(bare) and field.code_of(bare) is None:
         less = bare.removeprefix("对").removesuffix("过敏").strip() or bare
         if less == bare:
             break
@@ -165,9 +166,9 @@ def _codes(field: Field, part: str) -> list[str]:
         return []
     if (code := field.code_of(bare)) is not None:
         return [code]
-    pieces: Sequence[str] = [piece for piece in _AND.split(bare) if piece]
-    known = [field.code_of(piece) for piece in pieces]
-    if len(pieces) > 1 and all(known):
+    pieces = list(dict.fromkeys(piece for piece in _AND.split(bare) if piece))
+    known = list(takewhile(bool, map(field.code_of, pieces)))
+    if pieces and len(known) == len(pieces):
         return [code for code in known if code is not None]
     return [field.other] if field.other else [bare.lower()[: field.longest + 1]]
 

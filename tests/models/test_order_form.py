@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from integrations.sandbox.baskets import pet_answers
 from integrations.sandbox.history import customers
+from models.form_field import Field
 from models.order_form import OrderForm, starter_form
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ def test_the_starter_asks_the_ten_questions_in_their_order() -> None:
         ("allergens", "无", []), ("allergens", "N/A", []), ("allergens", [], []),
         ("allergens", "鸡肉、牛肉", ["chicken", "beef"]), ("allergens", "对鸡肉过敏", ["chicken"]),
         ("allergens", "鸡肉和三文鱼", ["chicken", "fish"]), ("allergens", "sweet potato", ["potato"]),
-        ("allergens", "鸡肉 牛肉", ["chicken", "beef"]),
+        ("allergens", "鸡肉 牛肉", ["chicken", "beef"]), ("allergens", "chicken and Beef", ["chicken", "beef"]),
         ("allergens", ["鸡", "chicken", "鸭/鹅"], ["chicken", "duck", "鹅"]),
         ("allergens", "花生", ["花生"]),
         ("neutered", "是", True), ("neutered", "已绝育", True), ("neutered", "未绝育", False), ("neutered", 0, False),
@@ -132,6 +133,30 @@ def test_a_blank_is_no_answer_about_allergens(blank: object) -> None:
 def test_no_allergen_is_lost_to_a_blank_or_to_another_name(said: dict[str, object], allergens: list[str]) -> None:
     for answers in ({**WHOLE_BUT_ALLERGENS, **said}, dict(reversed({**WHOLE_BUT_ALLERGENS, **said}.items()))):
         assert FORM.check(answers, NOW).values["allergens"] == allergens
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("牛肉 " * 1_300, ["beef"]),
+        ("鸡肉和牛肉和羊肉和鸭肉 chicken and beef and lamb and duck and 鸡肉", ["chicken", "beef", "lamb", "duck"]),
+        ("对" * 3_999, None),
+        ("过敏" * 1_999, None),
+        (" ".join(f"肉{number}" for number in range(900)), None),
+        ("、".join(["对" * 3_999] * 4), None),
+    ],
+    ids=["one many times", "many in a row", "a prefix", "a suffix", "unknown ones", "several"],
+)
+def test_a_long_answer_about_allergens_is_read_or_refused_with_few_looks_at_the_list(
+    said: str, read: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    code_of = Field.code_of
+    monkeypatch.setattr(Field, "code_of", lambda field, said: (looks.append(said), code_of(field, said))[1])
+    result = FORM.check({**WHOLE, "allergens": said}, NOW)
+    assert result.values.get("allergens") == read
+    assert [wrong.field for wrong in result.wrong] == ([] if read else ["allergens"])
+    assert len(looks) < 40
 
 
 def test_more_allergens_than_the_form_takes_are_refused_and_not_cut() -> None:
