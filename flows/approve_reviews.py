@@ -12,6 +12,8 @@ from tasks.approving import approve_all, close_shown, publish
 
 #: The roles that can be chosen, `models.matrix.ROLES`, and any of them.
 Role = Literal["", "nutritionist", "customer_service_lead", "warehouse_supervisor", "production_manager", "finance"]
+#: No order is of a larger sum.
+MOST_YUAN = 100_000_000
 
 
 @flow(name="approve-reviews", persist_result=False)
@@ -37,6 +39,10 @@ async def approve_reviews(
         note: a remark for colleagues
         dry_run: show what would be approved and change nothing
     """
+    if up_to_yuan is not None and not 0 <= up_to_yuan <= MOST_YUAN:
+        return Failed(
+            name="金额不对", message=f"金额上限请填 0 到 {MOST_YUAN:,} 之间的数,单位元,例如 800。没有任何改变。"
+        )
     wanted = Wanted(orders or (), cases or (), role, reason, None if up_to_yuan is None else round(up_to_yuan * 100))
     if not reviewer.strip():
         return Failed(name="缺姓名", message="请填写审核人的姓名,每个订单的记录里会写明是谁批准的。")

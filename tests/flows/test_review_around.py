@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -210,6 +211,9 @@ async def test_a_bulk_approval_without_a_name_or_a_range_does_nothing(
     await carry(order)
     assert (await approve_reviews(" ", orders=[order.order_no], dry_run=False, return_state=True)).name == "缺姓名"
     assert (await approve_reviews("李雷", dry_run=False, return_state=True)).name == "缺范围"
+    for amount in (math.nan, math.inf, -1.0, 1e300):
+        refused = await approve_reviews("李雷", up_to_yuan=amount, dry_run=False, return_state=True)
+        assert (refused.name, str(refused.message)[:7]) == ("金额不对", "金额上限请填 ")
     assert (await case_of(order)).is_open
 
 
