@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 #: Texts longer than this are asked for in a large field.
@@ -88,16 +89,22 @@ class Field:
 
     def code_of(self, said: str) -> str | None:
         """The choice that somebody means, by its code or any of its names; None for none of ours."""
-        wanted = plainly(said)
-        for choice in self.choices:
-            if wanted == plainly(choice.code) or any(wanted == plainly(name) for name in choice.names):
-                return choice.code
-        return None
+        return self._codes.get(plainly(said))
 
     def says_none(self, said: str) -> bool:
         """Whether this is how people say that there is nothing; saying nothing at all is not."""
         wanted = plainly(said)
-        return wanted != "" and any(wanted == plainly(word) for word in self.none)
+        return wanted != "" and wanted in self._nothing
+
+    @cached_property
+    def _codes(self) -> dict[str, str]:
+        """How a choice may be said, plainly → its code; what two are called means the first."""
+        said = [(plainly(name), choice.code) for choice in self.choices for name in (choice.code, *choice.names)]
+        return dict(reversed(said))
+
+    @cached_property
+    def _nothing(self) -> frozenset[str]:
+        return frozenset(plainly(word) for word in self.none)
 
     def words_of(self, value: Any, language: str = "zh") -> str:
         """An answer as people read it: `12 kg`, `鸡肉、牛肉`, `已绝育`."""

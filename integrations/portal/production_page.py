@@ -27,6 +27,8 @@ from models.warehouse import Warehouse
 MOST_SHOWN = 200
 SHOWN_DAYS = 7
 
+#: What the kitchen reads for the flags that the starter recipes use; a seller's own are printed as they are.
+_FLAG_WORDS = {"single_protein": "单一蛋白", "hypoallergenic": "低敏"}
 STATE_WORDS = {
     "open": "等同配方订单",
     "stuck": "下发不成功,会自动再试",
@@ -81,7 +83,7 @@ def sheet_of(session: Session, view: BatchView) -> Sheet:
     known = products(session, [*used, *(work.sku for work, _ in making)])
     name = {sku: product.title for sku, product in known.items()}
     place = session.exec(select(Warehouse).where(Warehouse.code == batch.warehouse)).first()
-    flags = list(recipe.flags) if recipe is not None else []
+    flags = [_FLAG_WORDS.get(flag, flag) for flag in recipe.flags if flag != "special"] if recipe is not None else []
     if recipe is not None and recipe.special:
         flags.insert(0, _as_reviewed(session, making))
     return Sheet(
