@@ -111,8 +111,9 @@ class Page:
             await asyncio.sleep(POLL)
 
     async def sees(self, text: str, seconds: float = PATIENCE) -> None:
-        """Wait until this can be read on the page."""
-        await self.until(f"document.body && document.body.innerText.includes({json.dumps(text)})", seconds)
+        """Wait until this can be read on the page, and all of it is there, its styles too."""
+        is_there = f"document.body && document.body.innerText.includes({json.dumps(text)})"
+        await self.until(f"{is_there} && document.readyState === 'complete'", seconds)
 
     async def click(self, selector: str, text: str = "", seconds: float = PATIENCE) -> datetime:
         """Press the first visible element of this kind with this text, in its middle; when that was."""

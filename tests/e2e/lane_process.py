@@ -18,7 +18,7 @@ from tests.house import House
 from tests.prefect import RunningServer
 
 #: Seconds until a lane process has started, done what it was waited for, or ended.
-PATIENCE = 60.0
+PATIENCE = 150.0
 
 
 @contextmanager

@@ -309,7 +309,7 @@ def test_a_street_that_repeats_the_place_is_written_once() -> None:
         ("weight_kg", "很胖", "体重", "很胖"),
         ("birth_date", "2022年6月1日", "生日", "2022-06-01"),
         ("birth_date", "三岁", "生日", "三岁"),
-        ("allergens", "无", "过敏原", ""),
+        ("allergens", "无", "过敏原", "无"),
         ("allergens", "鸡肉、蛋", "过敏原", "鸡肉、蛋"),
     ],
 )
