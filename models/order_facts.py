@@ -136,7 +136,7 @@ def facts_of(
         "made_to_order": any(line.made_to_order for line in lines),
         "skus": sorted({line.sku for line in lines}),
         "species": sorted({pet.species for pet in pets}),
-        "allergens": sorted({allergen for pet in pets for allergen in pet.allergens}),
+        "allergens": sorted({without_numbers(allergen) for pet in pets for allergen in pet.allergens}),
         "health_notes": ";".join(pet.health_notes for pet in pets if pet.health_notes),
         "new_customer": not _ordered_before(session, order, contact),
         "address_risk": address_risk(contact),
