@@ -127,36 +127,53 @@ def remove_field(
     _change("form", lambda body: without_field(body, name), on, note, who, state_dir, lang)
 
 
-@edits.command("add-ingredient", help=tell("加一种食材(同编码则替换)。", "Add an ingredient, or replace it."))
+@edits.command("add-ingredient", help=tell(
+    "加一种食材;同编码的改它,没有写的不变。", "Add an ingredient, or change it: what is not said stays.",
+))  # fmt: skip
 def add_ingredient(
     sku: Annotated[str, typer.Argument(help=tell("编码,如 ING-RABBIT", "its SKU"))],
     title: Annotated[str, typer.Argument(help=tell("名称,如 兔肉", "its name"))],
     price: Annotated[float | None, typer.Option("--price", min=0, help=tell("每千克多少元", "yuan per kg"))] = None,
-    allergens: Annotated[str, typer.Option("--allergens", help=tell("过敏原,如 鸡肉、鱼肉", "its allergens"))] = "",
+    allergens: Annotated[
+        str, typer.Option("--allergens", help=tell("过敏原,如 鸡肉、鱼肉;确实没有写 无", "its allergens; none: 无"))
+    ] = "",
     on: On = None,
     note: Note = "",
     who: Who = None,
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
-    from models.recipe_edits import with_ingredient
+    from models.recipe_edits import list_said, with_ingredient
 
     fen = None if price is None else round(price * 100)
     _change(
-        "recipes", lambda body: with_ingredient(body, sku, title, allergens.split("、"), fen),
+        "recipes", lambda body: with_ingredient(body, sku, title, list_said(allergens), fen),
         on, note, who, state_dir, lang,
     )  # fmt: skip
 
 
-@edits.command("add-recipe", help=tell("加一个配方(同编码则替换),并写明给谁吃。", "Add a recipe, and whom it suits."))
+@edits.command("add-recipe", help=tell(
+    "加一个配方,并写明给谁吃;同编码的改它,没有写的不变。",
+    "Add a recipe, and whom it suits, or change it: what is not said stays.",
+))  # fmt: skip
 def add_recipe(
     code: Annotated[str, typer.Argument(help=tell("编码,如 DOG-DUCK-DRY", "its code"))],
     title: Annotated[str, typer.Argument(help=tell("名称", "its name"))],
     grams: Annotated[str, typer.Option("--grams", help=tell("每千克用料,如 鸭肉 480、大米 320", "grams per kg"))],
     species: Annotated[str, typer.Option("--species", help=tell("物种:狗、猫", "species"))],
     staple: Annotated[str, typer.Option("--staple", help=tell("干粮、湿粮、混合", "staple"))],
-    kcal: Annotated[int, typer.Option("--kcal", help=tell("每千克代谢能(千卡)", "kcal per kg"))] = 0,
-    special: Annotated[bool, typer.Option("--special", help=tell("每单都要营养师看", "always reviewed"))] = False,
+    kcal: Annotated[int | None, typer.Option("--kcal", help=tell("每千克代谢能(千卡)", "kcal per kg"))] = None,
+    special: Annotated[
+        bool | None, typer.Option("--special/--no-special", help=tell("每单都要营养师看", "always reviewed"))
+    ] = None,
+    allergens: Annotated[
+        str,
+        typer.Option("--allergens", help=tell("用料以外的过敏原,如 鸡肉、鱼肉;没有写 无", "its allergens; none: 无")),
+    ] = "",
+    nutrients: Annotated[
+        str, typer.Option("--nutrients", help=tell("营养成分(%),如 粗蛋白 27、粗脂肪 15", "percent, by Chinese name"))
+    ] = "",
+    flags: Annotated[str, typer.Option("--flags", help=tell("标记,如 GRAIN-FREE;没有写 无", "flags; none: 无"))] = "",
     rank: Annotated[int | None, typer.Option("--rank", help=tell("次序,小的先选", "the lower, the sooner"))] = None,
     suits: Annotated[
         list[str] | None, typer.Option("--suits", help=tell("给谁:列=内容,可多次", "column=cell, repeatable"))
@@ -167,11 +184,14 @@ def add_recipe(
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
-    from models.recipe_edits import RecipeWish, with_recipe
+    from models.recipe_edits import RecipeWish, list_said, nutrients_of, with_recipe
 
-    wish = RecipeWish(code, title, species, staple, grams, special, kcal_per_kg=kcal, rank=rank)
-    choice = [{"species": species, **_pairs(suits)}] if suits else []
-    _change("recipes", lambda body: with_recipe(body, wish, choice), on, note, who, state_dir, lang)
+    def edit(body: Any) -> Any:
+        inside, analysis = list_said(allergens), nutrients_of(nutrients)
+        wish = RecipeWish(code, title, species, staple, grams, special, inside, kcal, analysis, list_said(flags), rank)
+        return with_recipe(body, wish, [{"species": species, **_pairs(suits)}] if suits else [])
+
+    _change("recipes", edit, on, note, who, state_dir, lang)
 
 
 @edits.command("remove-recipe", help=tell("去掉一个配方,和选它的行。", "Take a recipe out, and what chooses it."))

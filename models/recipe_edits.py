@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from models.decision_table import TableBroken, content_of
+from models.recipe import NO_ALLERGY
+from models.recipe_check import NUTRIENTS
 from models.rule_columns import CHOICE
 from models.rule_edits import Body, with_row, without_row
 from models.rule_version import RulesRefused
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _GRAMS = re.compile(r"(.+?)[\s:=\uff1a]*(\d+(?:\.\d+)?)\s*(kg|g|克|千克|公斤)?")
+_PERCENT = re.compile(r"(\S+?)\s*(\d{1,3}(?:\.\d{1,4})?)\s*%?")
+_BETWEEN = re.compile(r"[、,;\n\uff0c\uff1b]")
 _KILO = frozenset(("kg", "千克", "公斤"))
 
 
@@ -23,7 +27,8 @@ _KILO = frozenset(("kg", "千克", "公斤"))
 class RecipeWish:
     """A recipe as people say it. `grams`: `鸡肉 480、大米 320` (per kilogram of food; SKU or name of the ingredient).
 
-    `nutrients` are percent as fed, such as `{"protein": 27}`; `rank`: the lower, the sooner it is chosen.
+    `nutrients` are percent as fed, such as `{"protein": 27}`; `rank`: the lower, the sooner it is chosen. None is not
+    said: a recipe that is there keeps what it has. Of nutrients, those that are not named stay; `{}` is none at all.
     """
 
     code: str
@@ -31,11 +36,11 @@ class RecipeWish:
     species: str
     staple: str
     grams: str
-    special: bool = False
-    allergens: Sequence[str] = ()
-    kcal_per_kg: int = 0
-    nutrients: Mapping[str, float] = field(default_factory=dict)
-    flags: Sequence[str] = ()
+    special: bool | None = None
+    allergens: Sequence[str] | None = None
+    kcal_per_kg: int | None = None
+    nutrients: Mapping[str, float] | None = None
+    flags: Sequence[str] | None = None
     rank: int | None = None
 
 
@@ -43,7 +48,8 @@ def with_recipe(body: Body, wish: RecipeWish, choice: Sequence[Mapping[str, str]
     """The rules with this recipe, and with rows that choose it.
 
     `choice` are rows of the choice table in people's words, without the recipe; none for a new recipe is one row: its
-    species and staple. A recipe of the same code is replaced, and keeps its rows. Raises `RulesRefused`.
+    species and staple. A recipe of the same code is replaced, and keeps its rows, and what the wish does not say.
+    Raises `RulesRefused`.
     """
     changed = _copied(body)
     if _CODE.fullmatch(wish.code) is None:
@@ -51,19 +57,22 @@ def with_recipe(body: Body, wish: RecipeWish, choice: Sequence[Mapping[str, str]
     if not wish.title.strip():
         raise RulesRefused("配方要有名称。没有任何改变。")
     species, staple = _one_of("species", wish.species), _one_of("staple", wish.staple)
-    recipe = {
+    recipe: dict[str, Any] = {
         "code": wish.code,
         "title": wish.title.strip(),
         "species": species,
         "staple": staple,
         "special": wish.special,
         "grams_per_kg": grams_of(changed["ingredients"], wish.grams),
-        "allergens": sorted({CHOICE.inputs["allergens"].code_of(said.strip()) for said in wish.allergens}),
+        "allergens": None if wish.allergens is None else _codes(wish.allergens),
         "kcal_per_kg": wish.kcal_per_kg,
-        "nutrients": dict(wish.nutrients),
-        "flags": list(wish.flags),
+        "nutrients": None if wish.nutrients is None else dict(wish.nutrients),
+        "flags": None if wish.flags is None else list(wish.flags),
     }
-    known = _put(changed["recipes"], "code", recipe)
+    old = next((one for one in changed["recipes"] if one.get("code") == wish.code), {})
+    if wish.nutrients and isinstance(old.get("nutrients"), Mapping):
+        recipe["nutrients"] = {**old["nutrients"], **wish.nutrients}
+    known = _put(changed["recipes"], "code", recipe, {"special": False, "allergens": [], "nutrients": {}, "flags": []})
     if not known and not choice:
         choice = [{"species": species, "staple": staple}]
     for number, row in enumerate(choice, 1):
@@ -89,18 +98,42 @@ def without_recipe(body: Body, code: str) -> dict[str, Any]:
 
 
 def with_ingredient(
-    body: Body, sku: str, title: str, allergens: Sequence[str] = (), price_fen_per_kg: int | None = None
+    body: Body, sku: str, title: str, allergens: Sequence[str] | None = None, price_fen_per_kg: int | None = None
 ) -> dict[str, Any]:
-    """The rules with this ingredient; one of the same SKU is replaced. Allergens by code or name. `RulesRefused`."""
+    """The rules with this ingredient; one of the same SKU is replaced, and keeps what is not said (None).
+
+    Allergens by code or name; none at all (`[]`) is a statement, too. Raises `RulesRefused`.
+    """
     changed = _copied(body)
     if _CODE.fullmatch(sku) is None or not title.strip():
         raise RulesRefused("食材要有编码(字母、数字、点和横线,最多 64 个)和名称。没有任何改变。")
-    codes = sorted({CHOICE.inputs["allergens"].code_of(said.strip()) for said in allergens if said.strip()})
-    ingredient: dict[str, Any] = {"sku": sku, "title": title.strip(), "allergens": codes}
-    if price_fen_per_kg is not None:
-        ingredient["price_fen_per_kg"] = price_fen_per_kg
+    codes = None if allergens is None else _codes(allergens)
+    ingredient = {"sku": sku, "title": title.strip(), "allergens": codes, "price_fen_per_kg": price_fen_per_kg}
     _put(changed["ingredients"], "sku", ingredient)
     return changed
+
+
+def list_said(said: str) -> list[str] | None:
+    """What a field or an option says of a list such as `鸡肉、鱼肉`: None for nothing, empty for `无`."""
+    words = [word.strip() for word in _BETWEEN.split(said) if word.strip()]
+    if not words:
+        return None
+    return [] if all(word.lower() in NO_ALLERGY for word in words) else words
+
+
+def nutrients_of(said: str) -> dict[str, float] | None:
+    """Percent by code, of `粗蛋白 11、粗脂肪 4.5`; None for nothing, empty for `无`. Raises `RulesRefused`."""
+    words = list_said(said)
+    if words is None:
+        return None
+    codes = {name: code for code, name in NUTRIENTS.items()}
+    found: dict[str, float] = {}
+    for word in words:
+        read = _PERCENT.fullmatch(word)
+        if read is None or read[1] not in codes:
+            raise RulesRefused(f"营养成分「{word[:60]}」读不懂:可以写 {'、'.join(codes)}。没有任何改变。")
+        found[codes[read[1]]] = float(read[2])
+    return found
 
 
 def grams_of(ingredients: Sequence[Mapping[str, Any]], said: str) -> dict[str, int]:
@@ -109,7 +142,7 @@ def grams_of(ingredients: Sequence[Mapping[str, Any]], said: str) -> dict[str, i
         str(one["sku"]): str(one["sku"]) for one in ingredients
     }
     grams: dict[str, int] = {}
-    for part in re.split(r"[、,;\n\uff0c\uff1b]", said):
+    for part in _BETWEEN.split(said):
         if not part.strip():
             continue
         found = _GRAMS.fullmatch(part.strip())
@@ -147,13 +180,18 @@ def _one_of(fact: str, said: str) -> str:
     return code
 
 
-def _put(entries: list[dict[str, Any]], key: str, entry: dict[str, Any]) -> bool:
-    """Replace the entry of the same key, or add it; whether it was there. What it does not say of itself stays."""
+def _codes(allergens: Sequence[str]) -> list[str]:
+    return sorted({CHOICE.inputs["allergens"].code_of(said.strip()) for said in allergens if said.strip()})
+
+
+def _put(entries: list[dict[str, Any]], key: str, entry: Mapping[str, Any], new: Body | None = None) -> bool:
+    """Replace the entry of the same key, or add it; whether it was there. What is None stays, in a new one as `new`."""
+    said = {name: value for name, value in entry.items() if value is not None}
     for at, old in enumerate(entries):
         if old.get(key) == entry[key]:
-            entries[at] = {**old, **entry}
+            entries[at] = {**old, **said}
             return True
-    entries.append(entry)
+    entries.append({**(new or {}), **said})
     return False
 
 

@@ -15,8 +15,7 @@ from sqlmodel import Session
 
 from models.form_edits import FIELD_KINDS, FieldWish, with_field, without_field
 from models.recipe import SPECIES, STAPLES
-from models.recipe_check import NUTRIENTS
-from models.recipe_edits import RecipeWish, with_ingredient, with_recipe, without_recipe
+from models.recipe_edits import RecipeWish, list_said, nutrients_of, with_ingredient, with_recipe, without_recipe
 from models.rule_columns import APPROVAL, CHOICE, Column
 from models.rule_edits import Body, with_row, without_row
 from models.rule_version import KIND_WORDS, RuleKind, RulesRefused
@@ -162,7 +161,7 @@ class DropField(Form):
 class RecipeCard(Form):
     """Adds a recipe."""
 
-    model_config = shown("加配方", "加一个配方,或替换一个:含有宠物过敏原的配方永远不会给它")
+    model_config = shown("加配方", "加一个配方,或替换一个:含有宠物过敏原的配方永远不会给它;已有的配方,没有填的都不变")
 
     code: str = titled("配方编码", "例如 CAT-RABBIT-WET;已有的会被替换", at=1, min_length=1, max_length=40)
     title: str = titled("名称", "例如 猫粮 兔肉(湿)", at=2, min_length=1, max_length=80)
@@ -171,14 +170,24 @@ class RecipeCard(Form):
     grams: str = titled("每千克用料", "合计 1000 克,例如 鸡肉 480、大米 320、南瓜 200", at=5, min_length=1)
     new_ingredients: str = titled(
         "新食材",
-        "用料里还没有的食材:编码 名称 每千克价格(元) 过敏原,一行一种,例如 ING-RABBIT 兔肉 42.5",
+        "用料里还没有的食材:编码 名称 每千克价格(元) 过敏原,一行一种,例如 ING-RABBIT 兔肉 42.5 无;"
+        "已有的不写价格、过敏原就不变",
         at=6,
         default="",
     )
-    kcal_per_kg: int = titled("每千克千卡", "代谢能,0 表示不知道", at=7, default=0, ge=0, le=9_000)
-    nutrients: str = titled("营养成分(%)", "例如 粗蛋白 11、粗脂肪 4.5、粗纤维 1、水分 78、粗灰分 2", at=8, default="")
-    special: YesNo = titled("特殊配方", "「是」表示每个用它的订单都要营养师看", at=13, default="否")
-    allergens: str = titled("过敏原", "用料本身的过敏原不用写,例如 鸡肉、鱼肉", at=14, default="")
+    kcal_per_kg: int = titled("每千克千卡", "代谢能,0 表示不知道;已有的配方,0 就不变", at=7, default=0, ge=0, le=9_000)
+    nutrients: str = titled(
+        "营养成分(%)",
+        "例如 粗蛋白 11、粗脂肪 4.5、粗纤维 1、水分 78、粗灰分 2;已有的配方,没有写的不变,全部去掉写 无",
+        at=8,
+        default="",
+    )
+    special: Literal["不变", "是", "否"] = titled(
+        "特殊配方", "「是」表示每个用它的订单都要营养师看;新的配方,「不变」就是「否」", at=13, default="不变"
+    )
+    allergens: str = titled(
+        "过敏原", "用料本身的过敏原不用写,例如 鸡肉、鱼肉;已有的配方,空着就不变,确实没有写 无", at=14, default=""
+    )
     rank: int = titled("次序", "数小的先选;0 就排在最后", at=15, default=0, ge=0)
     only_when: dict[str, str] = titled(
         "什么时候选它", '除物种和主食以外的条件,例如 {"体重(kg)": "> 8"};已有的配方不填就不变', at=16, default={}
@@ -191,10 +200,10 @@ class RecipeCard(Form):
             species=self.species,
             staple=self.staple,
             grams=self.grams,
-            special=self.special == "是",
-            allergens=[said for said in self.allergens.replace(",", "、").split("、") if said.strip()],
-            kcal_per_kg=self.kcal_per_kg,
-            nutrients=_nutrients(self.nutrients),
+            special={"是": True, "否": False}.get(self.special),
+            allergens=list_said(self.allergens),
+            kcal_per_kg=self.kcal_per_kg or None,
+            nutrients=nutrients_of(self.nutrients),
             rank=self.rank or None,
         )
         rows = [{"species": self.species, "staple": self.staple, **self.only_when}] if self.only_when else []
@@ -242,8 +251,11 @@ class WholeRules(Form):
         return pasted(session, kind_named(self.kind), self.json_text, now)
 
 
-def _ingredient(line: str) -> tuple[str, str, list[str], int | None]:
-    """SKU, title, allergens and price in fen of `ING-RABBIT 兔肉 42.5 鸡肉、鱼肉`. Raises `RulesRefused`."""
+def _ingredient(line: str) -> tuple[str, str, list[str] | None, int | None]:
+    """SKU, title, allergens and price in fen of `ING-RABBIT 兔肉 42.5 鸡肉、鱼肉`. Raises `RulesRefused`.
+
+    None is not said; `无` is no allergens.
+    """
     parts = line.split()
     try:
         price = round(float(parts[2]) * 100) if len(parts) > 2 else None
@@ -251,20 +263,7 @@ def _ingredient(line: str) -> tuple[str, str, list[str], int | None]:
     except (ValueError, OverflowError, IndexError):
         how = "编码、名称、每千克价格(元)、过敏原用空格隔开,例如 ING-RABBIT 兔肉 42.5"
         raise RulesRefused(f"新食材「{line.strip()[:60]}」读不懂:{how}。没有任何改变。") from None
-    return sku, title, "、".join(parts[3:]).split("、"), price
-
-
-def _nutrients(said: str) -> dict[str, float]:
-    """Percent by name, of `粗蛋白 11、粗脂肪 4.5`. Raises `RulesRefused`."""
-    codes = {name: code for code, name in NUTRIENTS.items()}
-    found: dict[str, float] = {}
-    for part in re.split(r"[、,;\n\uff0c\uff1b]", said):
-        read = re.fullmatch(r"(\S+?)\s*(\d{1,3}(?:\.\d{1,4})?)\s*%?", part.strip())
-        if read and read[1] in codes:
-            found[codes[read[1]]] = float(read[2])
-        elif part.strip():
-            raise RulesRefused(f"营养成分「{part.strip()[:60]}」读不懂:可以写 {'、'.join(codes)}。没有任何改变。")
-    return found
+    return sku, title, list_said("、".join(parts[3:])), price
 
 
 def _limits(said: str) -> tuple[float | None, float | None]:
