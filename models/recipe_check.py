@@ -54,7 +54,18 @@ _KEYS = {
 }
 _KINDS = {"ingredients": ("食材", "sku"), "recipes": ("配方", "code")}
 LONGEST_TITLE = 80
-_WORDS = {name: code for code, names in ALLERGENS.items() for name in names if len(name) > 1}
+#: 100,000 yuan a kilogram, in fen.
+MOST_PRICE = 10_000_000
+_LONGEST_SEEN = 60
+#: What titles call allergens, the longest first; a word of one letter may be part of another word.
+_NAMES = {name: code for code, names in ALLERGENS.items() for name in sorted(names, key=len, reverse=True)}
+_WORDS = {name: code for name, code in _NAMES.items() if len(name) > 1}
+_LETTERS = {name: code for name, code in _NAMES.items() if len(name) == 1}
+_LEFT_OUT = re.compile(rf"(?:不含|无|去)(?:{'|'.join(sorted(_NAMES, key=len, reverse=True))})")
+#: Words with such a letter in them that are nothing of the kind: taurine, mushrooms, herbs, protein of something else.
+_HARMLESS = re.compile(
+    "牛磺酸|牛油果|牛蒡|牛至|牛肝菌|羊肚菌|羊栖菜|鱼腥草|鸡枞|鸡毛菜|奶蓟|椰奶|蛋氨酸|蛋白质|蛋白酶|小米|薏米|(?<=[^鸡鸭鹅鹑鸽])蛋白"
+)
 
 
 def check_recipes(body: object) -> list[Problem]:
@@ -83,6 +94,7 @@ def remarks_on(body: Mapping[str, Any]) -> list[Problem]:
     book = RecipeBook(body)
     found = unused(body["choice"], list(book.recipes))
     found += [remark for recipe in book.recipes.values() for remark in _remarks(recipe)]
+    found += [Problem(f"食材 {i['sku']}", why) for i in body["ingredients"] for why in _undeclared(i, _LETTERS)]
     unpriced = sorted(i["sku"] for i in body["ingredients"] if i["sku"] not in book.prices)
     if unpriced:
         found.append(Problem("食材", f"没有价格,试算不出成本:{'、'.join(unpriced)}"))
@@ -98,7 +110,9 @@ def _entries(entries: object, part: str) -> list[Problem]:
     for number, entry in enumerate(entries, 1):
         code = entry.get(key)
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            found.append(Problem(f"{name}第 {number} 行", f"{key} 要是 1 到 40 个字母、数字、- 或 _,这里是 {code!r}"))
+            found.append(
+                Problem(f"{name}第 {number} 行", f"{key} 要是 1 到 40 个字母、数字、- 或 _,这里是 {_seen(code)}")
+            )
         unknown = sorted(str(each) for each in entry.keys() - _KEYS[part])
         if unknown:
             found.append(Problem(f"{name}第 {number} 行", f"不认识的字段:{'、'.join(unknown)}"))
@@ -109,22 +123,31 @@ def _entries(entries: object, part: str) -> list[Problem]:
 def _ingredient(entry: Mapping[str, Any]) -> list[Problem]:
     where = f"食材 {entry['sku']}"
     found = [*_title(where, entry), *_allergens(where, entry)]
-    price = entry.get("price_fen_per_kg")
-    if price is not None and not _whole(price, 0):
-        found.append(Problem(where, f"每千克价格(分)要是不小于 0 的整数,这里是 {price!r}"))
+    price = entry.get("price_fen_per_kg", 0)
+    if not _whole(price, 0):
+        found.append(Problem(where, f"每千克价格(分)要是不小于 0 的整数,这里是 {_seen(price)}"))
+    elif price > MOST_PRICE:
+        found.append(Problem(where, f"每千克价格(分)不超过 {MOST_PRICE},这里是 {_seen(price)}"))
     if found:
         return found
-    undeclared = _named_in(entry["title"]) - set(entry.get("allergens", ()))
-    return [
-        Problem(where, f"名称「{entry['title']}」里有{ALLERGENS[name][0]},allergens 里却没有 {name}")
-        for name in sorted(undeclared)
-    ]
+    may_be = () if "allergens" in entry else _undeclared(entry, _LETTERS)
+    return [Problem(where, why) for why in (*_undeclared(entry, _WORDS), *may_be)]
 
 
-def _named_in(title: str) -> set[str]:
-    """The allergens that a title names: in two letters or more, as one is in too many words, and not as left out."""
-    said = re.sub(rf"(不含|无|去)({'|'.join(_WORDS)})", "", title)
-    return {code for word, code in _WORDS.items() if word in said}
+def _undeclared(entry: Mapping[str, Any], words: Mapping[str, str]) -> list[str]:
+    """A sentence for each allergen that the title names in these words, not as left out, and that is not declared.
+
+    One letter is part of many words: whoever has said what is inside (`allergens`) is believed, and told.
+    """
+    title, declared = _LEFT_OUT.sub(" ", entry["title"]), entry.get("allergens", ())
+    if words is _LETTERS:
+        title = _HARMLESS.sub(" ", re.sub("|".join(_WORDS), " ", title))
+    hits = {code: word for word, code in words.items() if word in title and code not in declared}
+    named = f"名称「{entry['title']}」里有"
+    if words is _WORDS:
+        return [f"{named}{ALLERGENS[code][0]},allergens 里却没有 {code}" for code in sorted(hits)]
+    how = "写明过敏原(allergens)没有它,请核对" if "allergens" in entry else "要写明过敏原(allergens),确实没有就写 无"
+    return [f"{named}「{hits[code]}」,可能含{ALLERGENS[code][0]}({code}):{how}" for code in sorted(hits)]
 
 
 def _recipe(entry: Mapping[str, Any], known: set[str]) -> list[Problem]:
@@ -132,15 +155,15 @@ def _recipe(entry: Mapping[str, Any], known: set[str]) -> list[Problem]:
     found = [*_title(where, entry), *_allergens(where, entry)]
     for key, words in (("species", SPECIES), ("staple", STAPLES)):
         if entry.get(key) not in [*words]:
-            found.append(Problem(where, f"{key} 要是 {'、'.join(words)} 之一,这里是 {entry.get(key)!r}"))
+            found.append(Problem(where, f"{key} 要是 {'、'.join(words)} 之一,这里是 {_seen(entry.get(key))}"))
     if not isinstance(entry.get("special", False), bool):
-        found.append(Problem(where, f"special 要是 true 或 false,这里是 {entry['special']!r}"))
+        found.append(Problem(where, f"special 要是 true 或 false,这里是 {_seen(entry['special'])}"))
     flags = entry.get("flags", [])
     if not isinstance(flags, list) or not all(isinstance(flag, str) and _CODE.fullmatch(flag) for flag in flags):
         found.append(Problem(where, "flags 要是一张列表,每项是 1 到 40 个字母、数字、- 或 _"))
-    kcal = entry.get("kcal_per_kg")
-    if kcal is not None and not (_number(kcal) and 0 < kcal <= MOST_KCAL):
-        found.append(Problem(where, f"每千克的代谢能(千卡)要大于 0、不超过 {MOST_KCAL},这里是 {kcal!r}"))
+    kcal = entry.get("kcal_per_kg", MOST_KCAL)
+    if not (_number(kcal) and 0 < kcal <= MOST_KCAL):
+        found.append(Problem(where, f"每千克的代谢能(千卡)要大于 0、不超过 {MOST_KCAL},这里是 {_seen(kcal)}"))
     return [*found, *_grams(where, entry.get("grams_per_kg"), known), *_nutrients(where, entry.get("nutrients", {}))]
 
 
@@ -148,7 +171,9 @@ def _grams(where: str, grams: object, known: set[str]) -> list[Problem]:
     if not isinstance(grams, Mapping) or not grams:
         return [Problem(where, "没有写每千克各用多少克食材(grams_per_kg)")]
     found = [
-        Problem(where, f"{sku} 要是正整数克,这里是 {each!r}") for sku, each in grams.items() if not _whole(each, 1)
+        Problem(where, f"{sku} 要是 1 到 1000 的整数克,这里是 {_seen(each)}")
+        for sku, each in grams.items()
+        if not (_whole(each, 1) and each <= 1000)
     ]
     found += [Problem(where, f"食材 {sku} 不在食材表里") for sku in grams if sku not in known]
     if not found and (total := sum(grams.values())) != 1000:
@@ -161,7 +186,7 @@ def _nutrients(where: str, said: object) -> list[Problem]:
         return [Problem(where, "nutrients 要写成 {名称: 百分比}")]
     found = [Problem(where, f"不认识的营养成分 {name}") for name in said if name not in NUTRIENTS]
     found += [
-        Problem(where, f"{NUTRIENTS[name]}要是 0 到 100 之间的百分比,这里是 {value!r}")
+        Problem(where, f"{NUTRIENTS[name]}要是 0 到 100 之间的百分比,这里是 {_seen(value)}")
         for name, value in said.items()
         if name in NUTRIENTS and not (_number(value) and 0 <= value <= _ALL_OF_IT)
     ]
@@ -189,7 +214,9 @@ def _allergens(where: str, entry: Mapping[str, Any]) -> list[Problem]:
     if not isinstance(said, list):
         return [Problem(where, "allergens 要是一张列表,没有就写 []")]
     words = "、".join(ALLERGENS)
-    return [Problem(where, f"不认识的过敏原 {each!r},可用的有 {words}") for each in said if each not in [*ALLERGENS]]
+    return [
+        Problem(where, f"不认识的过敏原 {_seen(each)},可用的有 {words}") for each in said if each not in [*ALLERGENS]
+    ]
 
 
 def _whole(value: object, least: int) -> bool:
@@ -197,7 +224,18 @@ def _whole(value: object, least: int) -> bool:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, int) or math.isfinite(value)  # an integer may be too large for a float
+
+
+def _seen(value: object) -> str:
+    """A value as it is told in a sentence, cut where it is long."""
+    try:
+        said = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists
+        return "太大的内容"
+    return said if len(said) <= _LONGEST_SEEN else said[:_LONGEST_SEEN] + "…"
 
 
 def _remarks(recipe: Recipe) -> Iterable[Problem]:

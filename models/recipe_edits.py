@@ -69,7 +69,7 @@ def with_recipe(body: Body, wish: RecipeWish, choice: Sequence[Mapping[str, str]
         "nutrients": None if wish.nutrients is None else dict(wish.nutrients),
         "flags": None if wish.flags is None else list(wish.flags),
     }
-    old = next((one for one in changed["recipes"] if one.get("code") == wish.code), {})
+    old: Body = next((one for one in changed["recipes"] if one.get("code") == wish.code), {})
     if wish.nutrients and isinstance(old.get("nutrients"), Mapping):
         recipe["nutrients"] = {**old["nutrients"], **wish.nutrients}
     known = _put(changed["recipes"], "code", recipe, {"special": False, "allergens": [], "nutrients": {}, "flags": []})

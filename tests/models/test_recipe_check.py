@@ -71,14 +71,18 @@ DRY = "配方 DOG-CHICKEN-DRY:"
     ("change", "sentence"),
     [
         (grams(OIL=41), f"{DRY}每千克的克数加起来是 1001,要正好 1000"),
-        (grams(OIL=0), f"{DRY}ING-OIL 要是正整数克,这里是 0"),
-        (grams(OIL=40.0), f"{DRY}ING-OIL 要是正整数克,这里是 40.0"),
-        (grams(OIL=True), f"{DRY}ING-OIL 要是正整数克,这里是 True"),
+        (grams(OIL=0), f"{DRY}ING-OIL 要是 1 到 1000 的整数克,这里是 0"),
+        (grams(OIL=40.0), f"{DRY}ING-OIL 要是 1 到 1000 的整数克,这里是 40.0"),
+        (grams(OIL=True), f"{DRY}ING-OIL 要是 1 到 1000 的整数克,这里是 True"),
+        (grams(OIL=10**400), f"{DRY}ING-OIL 要是 1 到 1000 的整数克,这里是 1000000000"),
         (grams(GOLD=1), f"{DRY}食材 ING-GOLD 不在食材表里"),
         (first(grams_per_kg={}), f"{DRY}没有写每千克各用多少克食材(grams_per_kg)"),
         (first(kcal_per_kg=0), f"{DRY}每千克的代谢能(千卡)要大于 0、不超过 9000,这里是 0"),
         (first(kcal_per_kg=9_001), f"{DRY}每千克的代谢能(千卡)要大于 0、不超过 9000,这里是 9001"),
         (first(kcal_per_kg="3500"), f"{DRY}每千克的代谢能(千卡)要大于 0、不超过 9000,这里是 '3500'"),
+        (first(kcal_per_kg=None), f"{DRY}每千克的代谢能(千卡)要大于 0、不超过 9000,这里是 None"),
+        (first(kcal_per_kg=10**5000), f"{DRY}每千克的代谢能(千卡)要大于 0、不超过 9000,这里是 太大的内容"),
+        (nutrients(protein=10**400), f"{DRY}粗蛋白要是 0 到 100 之间的百分比,这里是 1000000000"),
         (nutrients(protein=70), f"{DRY}粗蛋白、粗脂肪、粗纤维、水分、粗灰分加起来是 104%,超过 100%"),
         (nutrients(protein=-1), f"{DRY}粗蛋白要是 0 到 100 之间的百分比,这里是 -1"),
         (nutrients(calcium=6.5), f"{DRY}钙和磷加起来是 7.5%,比粗灰分 7% 还多"),
@@ -96,6 +100,8 @@ DRY = "配方 DOG-CHICKEN-DRY:"
             "食材 ING-CHICKEN:名称「无谷鸡肉粉」里有鸡肉,allergens 里却没有 chicken",
         ),
         (ingredient(price_fen_per_kg=-1), "食材 ING-CHICKEN:每千克价格(分)要是不小于 0 的整数,这里是 -1"),
+        (ingredient(price_fen_per_kg=None), "食材 ING-CHICKEN:每千克价格(分)要是不小于 0 的整数,这里是 None"),
+        (ingredient(price_fen_per_kg=10**400), "食材 ING-CHICKEN:每千克价格(分)不超过 10000000,这里是 1000000000"),
         (ingredient(alergens=["egg"]), "食材第 1 行:不认识的字段:alergens"),
         (ingredient(sku="ING CHICKEN"), "食材第 1 行:sku 要是 1 到 40 个字母、数字、- 或 _,这里是 'ING CHICKEN'"),
         (lambda body: body["recipes"].append(recipe(body)), "配方 DOG-CHICKEN-DRY:出现了 2 次"),
@@ -156,8 +162,43 @@ def test_a_title_that_names_what_is_left_out_names_no_allergen(title: str) -> No
     assert said(body) == []
 
 
+@pytest.mark.parametrize(
+    ("title", "word", "allergen"),
+    [
+        ("鸡胸", "鸡", "鸡肉(chicken)"),
+        ("鸡肝", "鸡", "鸡肉(chicken)"),
+        ("牛肝", "牛", "牛肉(beef)"),
+        ("蛋黄粉", "蛋", "鸡蛋(egg)"),
+        ("蛋白粉", "蛋", "鸡蛋(egg)"),
+        ("鱼油", "鱼", "鱼肉(fish)"),
+        ("羊奶", "奶", "乳制品(dairy)"),
+        ("鸭胗", "鸭", "鸭肉(duck)"),
+        ("牛肝(含牛磺酸)", "牛", "牛肉(beef)"),
+    ],
+)
+def test_one_letter_of_a_title_is_an_allergen_unless_what_is_inside_was_said(
+    title: str, word: str, allergen: str
+) -> None:
+    unsaid = changed(lambda body: body["ingredients"].append({"sku": "ING-X", "title": title}))
+    none = changed(lambda body: body["ingredients"].append({"sku": "ING-X", "title": title, "allergens": []}))
+
+    named = f"食材 ING-X:名称「{title}」里有「{word}」,可能含{allergen}:"
+    assert f"{named}要写明过敏原(allergens),确实没有就写 无" in said(unsaid)
+    assert said(none) == []
+    assert f"{named}写明过敏原(allergens)没有它,请核对" in [str(remark) for remark in remarks_on(none)]
+
+
+@pytest.mark.parametrize(
+    "title", ["牛磺酸", "牛油果", "水解蛋白", "豌豆蛋白质", "蛋氨酸", "椰奶", "无奶配料", "不含蛋的酱", "玉米"]
+)
+def test_a_letter_that_is_part_of_another_word_is_no_allergen(title: str) -> None:
+    body = changed(lambda body: body["ingredients"].append({"sku": "ING-X", "title": title}))
+
+    assert [each for each in said(body) if "可能含" in each] == []
+
+
 JUNK = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.just(10**400), st.floats(), st.text(max_size=8)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=6,
 )
