@@ -14,16 +14,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]
 
+from models.form_facts import misfit_facts
 from models.form_field import Field, FieldKind, field_of, plainly
 from models.table_check import Problem
 
-#: What the choice of a recipe and the feeding plan need: question → kinds of answer that will do.
-NEEDED = {
-    "species": (FieldKind.CHOICE,),
-    "weight_kg": (FieldKind.NUMBER,),
-    "staple_preference": (FieldKind.CHOICE,),
-    "allergens": (FieldKind.MANY,),
-}
 LARGEST_BYTES = 200_000
 MOST_FIELDS, MOST_CHOICES, MOST_CONDITIONS, DEEPEST = 60, 300, 600, 12
 LONGEST_TITLE, LONGEST_HELP, LONGEST_NAME = 40, 200, 40
@@ -202,9 +196,7 @@ def _as_a_whole(schema: Mapping[str, Any], fields: Mapping[str, Field]) -> Itera
     required = set(schema.get("required", ()))
     for name in sorted(required - set(fields)):
         yield Problem("required", f"必填的 {name} 不在 properties 里")
-    for name, kinds in NEEDED.items():
-        if name not in fields or fields[name].kind not in kinds or name not in required:
-            yield Problem(f"properties.{name}", "选配方需要这个字段:要在 properties 和 required 里,类型不能改")
+    yield from misfit_facts(fields, required)
     orders = Counter(field.order for field in fields.values())
     for field in fields.values():
         if orders[field.order] > 1:

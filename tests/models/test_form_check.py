@@ -106,6 +106,42 @@ def test_every_mistake_is_named(change: Callable[[Schema], object], said: str) -
     assert any(said in sentence for sentence in told), told
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda schema: schema["properties"]["birth_date"].pop("format"), "类型只能是日期"),
+        (question("neutered", type="string"), "类型只能是是否"),
+        (lambda schema: schema["properties"].update(activity_level={**PICKY, "x-order": 5}), "类型只能是单选"),
+        (lambda schema: schema["properties"]["body_condition"].pop("enum"), "类型只能是单选"),
+        (question("health_notes", type="boolean"), "类型只能是文字"),
+        (lambda schema: schema["properties"].update(breed={**PICKY, "x-order": 2}), "类型只能是单选"),
+        (question("weight_kg", **{"x-unit": "斤"}), "单位 x-unit 只能是 kg"),
+        (lambda schema: schema["properties"]["weight_kg"].pop("x-unit"), "单位 x-unit 只能是 kg"),
+        (question("activity_level", enum=["low", "some"], **{"x-names": {"low": ["低"], "some": ["中"]}}), "代码 some"),
+        (question("body_condition", enum=["fat"], **{"x-names": {"fat": ["胖"]}}), "代码 fat"),
+        (question("staple_preference", enum=["raw"], **{"x-names": {"raw": ["生"]}}), "只能用 dry(干粮)、wet(湿粮)"),
+        (question("species", **{"x-names": {"dog": ["猫"], "cat": ["狗"]}}), "「猫」的代码要是 cat,现在写成了 dog"),
+        (question("allergens", items={"type": "string", "examples": ["c1"]}, **{"x-names": {"c1": ["鸡肉"]}}),
+         "「鸡肉」的代码要是 chicken,现在写成了 c1"),
+        (question("allergens", **{"x-none": ["没有", "鸡肉"]}), "x-none 里的「鸡肉」是一个选项"),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_a_question_that_recipes_go_by_cannot_become_another(change: Callable[[Schema], object], said: str) -> None:
+    told = problems(change)
+    assert any(said in sentence for sentence in told), told
+
+
+def test_a_form_need_not_ask_what_recipes_can_do_without_and_may_name_allergens_of_its_own() -> None:
+    def less(schema: Schema) -> None:
+        for name in ("birth_date", "neutered", "activity_level", "body_condition", "health_notes"):
+            del schema["properties"][name]
+        schema["properties"]["allergens"]["items"]["examples"].append("rabbit")
+        schema["properties"]["allergens"]["x-names"]["rabbit"] = ["兔肉"]
+
+    assert problems(less) == []
+
+
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
     lambda inside: st.one_of(
