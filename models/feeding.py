@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from models.pet_answers import day_in, number_in, word_in, yes_or_no_in
 from models.recipe import Recipe, age_months
 
 #: Species → the weights in kg for which a plan is made.
@@ -75,22 +76,22 @@ def feeding_plan(
     None where nothing sensible can be said: no species that we know, no weight or one out of range (`WEIGHTS`), a
     recipe whose energy is not known, a pack of no weight. `today` is the day whose age counts.
     """
-    weight = values.get("weight_kg")
+    weight = number_in(values.get("weight_kg"))
     species = str(values.get("species") or "")
     if weight is None or species not in WEIGHTS or recipe.kcal_per_kg <= 0 or pack_g <= 0 or packs <= 0:
         return None
     lightest, heaviest = WEIGHTS[species]
-    if not lightest <= float(weight) <= heaviest:
+    if not lightest <= weight <= heaviest:
         return None
     factor, assumed = energy_factor(species, values, today)
-    kcal = resting_kcal(float(weight)) * factor
+    kcal = resting_kcal(weight) * factor
     grams = max(1, round(kcal * 1000 / recipe.kcal_per_kg))
     return FeedingPlan(round(kcal), grams, pack_g // grams, pack_g * packs // grams, assumed)
 
 
 def energy_factor(species: str, values: Mapping[str, Any], today: date) -> tuple[float, tuple[str, ...]]:
     """By what resting energy is multiplied for this pet, and what was taken for granted. Raises `KeyError`."""
-    months = age_months(_day(values.get("birth_date")), today)
+    months = age_months(day_in(values.get("birth_date")), today)
     condition = values.get("body_condition")
     for below, factor in GROWING[species]:
         if months is not None and months < below:
@@ -98,17 +99,11 @@ def energy_factor(species: str, values: Mapping[str, Any], today: date) -> tuple
     assumed = [] if months is not None else ["adult"]
     if condition == "overweight":
         return LOSING[species], (*assumed, "weight_now")
-    neutered, activity = values.get("neutered"), values.get("activity_level")
+    neutered, activity = yes_or_no_in(values.get("neutered")), word_in(values.get("activity_level")) or ""
     assumed += [] if neutered is not None else ["neutered"]
     assumed += [] if activity in FACTORS[species] else ["medium"]
     intact = neutered is False
-    factor = FACTORS[species].get(str(activity), FACTORS[species]["medium"])[intact]
+    factor = FACTORS[species].get(activity, FACTORS[species]["medium"])[intact]
     if condition == "underweight":
         return max(factor, GAINING[species][intact]), (*assumed, "weight_now")
     return factor, (*assumed, *([] if condition == "ideal" else ["ideal"]))
-
-
-def _day(said: Any) -> date | None:
-    if isinstance(said, date):
-        return said
-    return date.fromisoformat(said) if said else None

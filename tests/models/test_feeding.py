@@ -217,6 +217,16 @@ def test_an_orders_page_says_how_its_pet_is_fed(session: Session) -> None:
     )
 
 
+def test_an_answer_of_another_kind_counts_as_none() -> None:
+    dog: dict[str, Any] = {"species": "dog", "weight_kg": 16}
+    said: dict[str, Any] = {"birth_date": "3岁", "neutered": "已绝育", "activity_level": ["high"]}
+
+    # as where nothing was answered: 896 kcal, an adult, neutered, moderately active
+    nothing: dict[str, Any] = dict.fromkeys(said)
+    assert plan_of(**dog, **said) == plan_of(**dog, **nothing)
+    assert plan_of(species="dog", weight_kg="十六") is None
+
+
 def test_the_page_says_nothing_of_goods_of_a_pet_not_described_or_of_parts_given_up(session: Session) -> None:
     open_shop(session)
     assert feeding_lines(session, taken(session, incoming("1", cans()))) == []
