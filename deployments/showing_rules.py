@@ -23,7 +23,7 @@ from models.order_form import OrderForm
 from models.rule_columns import APPROVAL, CHOICE
 from models.rule_columns import Table as Columns
 from models.rule_desk import check_again
-from models.rule_diff import row_words
+from models.rule_diff import headings, row_words
 from models.rule_history import listed, when
 from models.rule_step import name_of
 from models.rule_version import KIND_WORDS, RuleKind, RuleVersion
@@ -151,7 +151,7 @@ def _tables(version: RuleVersion) -> Iterator[Table]:
 
 def _decisions(model: Mapping[str, Any], columns: Columns) -> Table:
     content = content_of(model)
-    names = [column.name or column.field for column in (*content.inputs, *content.outputs)]
+    names = list(headings(content).values())
     table = Table("编号", *map(escape, names))
     for row in content.rows:
         told = row_words(columns, content, row)

@@ -61,13 +61,48 @@ def test_recipes_and_ingredients_are_told_with_what_changed() -> None:
     said = differences(RuleKind.RECIPES, RECIPES, changed)
 
     assert said[:5] == [
-        "新增食材 ING-RABBIT:兔肉",
-        "新增配方 CAT-RABBIT-WET:兔肉猫粮",
+        "新增食材 ING-RABBIT:兔肉,过敏原 无,每千克价格(元) 42",
+        "新增配方 CAT-RABBIT-WET:兔肉猫粮,过敏原 无,特殊配方 否,物种 猫,主食 湿粮,兔肉(克/kg) 1000",
         "去掉配方 CAT-HYDRO-DRY:猫粮 水解蛋白(敏感体质)",
         "改动配方 DOG-CHICKEN-DRY:特殊配方 否 → 是",
         "新增选配方的行 CAT-RABBIT-WET:物种 猫,主食偏好 湿粮,配方 CAT-RABBIT-WET,次序 5",
     ]
     assert all(line.startswith("去掉选配方的行 CAT-HYDRO-DRY") for line in said[5:])
+
+
+def test_what_is_inside_is_told_of_new_and_changed_entries() -> None:
+    liver = with_ingredient(RECIPES, "ING-LIVER", "动物肝", ("鸡肉", "牛肉"), 4050)
+    unsaid = with_ingredient(RECIPES, "ING-LIVER", "动物肝")
+    less = with_ingredient(liver, "ING-LIVER", "动物肝", (), 4200)
+    changed = copy.deepcopy(RECIPES)
+    changed["recipes"][0]["grams_per_kg"] |= {"ING-CHICKEN": 380, "ING-LAMB": 100}
+    changed["recipes"][0]["nutrients"]["fat"] = 16
+    changed["recipes"][0]["allergens"] = []
+
+    assert differences(RuleKind.RECIPES, RECIPES, liver) == [
+        "新增食材 ING-LIVER:动物肝,过敏原 牛肉、鸡肉,每千克价格(元) 40.5"
+    ]
+    assert differences(RuleKind.RECIPES, RECIPES, unsaid) == [
+        "新增食材 ING-LIVER:动物肝,过敏原 没有写,每千克价格(元) 没有写"
+    ]
+    assert differences(RuleKind.RECIPES, liver, less) == [
+        "改动食材 ING-LIVER:过敏原 牛肉、鸡肉 → 无;每千克价格(元) 40.5 → 42"
+    ]
+    assert differences(RuleKind.RECIPES, RECIPES, changed) == [
+        "改动配方 DOG-CHICKEN-DRY:鸡肉(克/kg) 480 → 380;过敏原 鸡肉 → 无;粗脂肪(%) 15 → 16;羊肉(克/kg) (空) → 100"
+    ]
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    before = copy.deepcopy(MATRIX)
+    content = before["approval"]["nodes"][1]["content"]
+    content["inputs"].append({"id": "amount-2", "name": "金额(元)", "field": "amount"})
+    content["rules"][0]["amount-2"] = "< 5000"
+    after = copy.deepcopy(before)
+    after["approval"]["nodes"][1]["content"]["rules"][0]["amount"] = "> 4000"
+
+    assert differences(RuleKind.MATRIX, before, after) == ["改动审批矩阵的行 amount:金额(元) #amount > 500 → > 4000"]
+    assert "新列「金额(元) #amount-2」" in differences(RuleKind.MATRIX, MATRIX, before)
 
 
 def test_questions_are_told_with_their_kind() -> None:
