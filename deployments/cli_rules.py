@@ -155,10 +155,18 @@ def rollback(
     state_dir: StateDir = None,
     lang: Lang = None,
 ) -> None:
+    config = prepare(state_dir, lang)
+    from deployments.book_access import order_book
+    from models.database import transact, utcnow
     from models.rule_activation import roll_back
+    from models.rule_changing import in_force
     from models.rule_version import RuleKind
 
-    _do(lambda s, name, now: roll_back(s, RuleKind(kind.value), name, note, now, leaving), who, state_dir, lang)
+    name, which = who_am_i(who), RuleKind(kind.value)
+    with order_book(config):
+        # seen before anything is locked: of two who go back at once the second finds another version in force
+        seen = leaving or transact(lambda session: in_force(session, which, utcnow()).number)
+        typer.echo(str(transact(lambda session: roll_back(session, which, name, note, utcnow(), seen))))
 
 
 @rules.command(help=tell("撤回还没到时间的启用。", "Take back an activation that has not begun."))

@@ -20,6 +20,8 @@ def write_rules(session: Session, kind: str, number: int | None, file: Path, for
     version = chosen(session, RuleKind(kind), number, now)
     if file.exists() and not force:
         raise RulesRefused(f"{file} 已经存在:换一个名字,或加 --force 覆盖。")
+    if not file.parent.is_dir():
+        raise RulesRefused(f"没有文件夹 {file.parent}:先建好它,或换一个地方。没有写任何文件。")
     file.write_bytes(_written(version, file))
     typer.echo(tell(f"第 {version.number} 版写到了 {file}。", f"Version {version.number} written to {file}."))
     return True

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.decision_table import Content, DecisionTable, Match, TableBroken, content_of
+from models.decision_table import Content, DecisionTable, Match, Row, TableBroken, content_of
 from models.table_check import Problem, check_table, examine_table
 from models.table_column import Kind, TableColumn, TableColumns
 from models.wording import CHANNEL_WORDS
@@ -37,7 +37,9 @@ MOST_MINUTES = 10_080
 COLUMNS = TableColumns(
     facts={
         "amount": TableColumn("金额(元)", Kind.NUMBER, least=0, step=0.01),
-        "channel": TableColumn("渠道", Kind.TEXT, {code: names[0] for code, names in CHANNEL_WORDS.items()}),
+        "channel": TableColumn(
+            "渠道", Kind.TEXT, {code: names[0] for code, names in CHANNEL_WORDS.items()}, closed=True
+        ),
         "shop": TableColumn("店铺", Kind.TEXT),
         "province": TableColumn("省份", Kind.TEXT),
         "quantity": TableColumn("件数", Kind.NUMBER, least=1, step=1),
@@ -154,18 +156,31 @@ def check_matrix(body: object) -> list[Problem]:
 def remarks_on_matrix(body: object) -> list[Problem]:
     """What is worth knowing about a matrix that is fit (`check_matrix`): nothing here forbids it."""
     try:
-        sampled = examine_table(_table_in(body), COLUMNS).sampled
+        model = _table_in(body)
+        content, sampled = content_of(model), examine_table(model, COLUMNS).sampled
     except TableBroken:
         return []
-    return [Problem("审批矩阵", "情形太多,只抽查了一部分,重叠和空缺可能没有全部找到")] if sampled else []
+    found = [Problem("审批矩阵", "情形太多,只抽查了一部分,重叠和空缺可能没有全部找到")] if sampled else []
+    straight = [row for row in content.rows if _passes(content, row)]
+    if content.collects:
+        words = "写「直通」不起作用:所有成立的行都算,别的行要审核的仍然要审核。要放行,就给那些行加条件"
+        found += [Problem(f"第 {row.number} 行「{row.id}」", words) for row in straight]
+    if len(straight) == len(content.rows):
+        found.append(Problem("审批矩阵", "没有一行要人审核:再贵的订单、特殊配方的订单也直接放行"))
+    return found
 
 
 def _without_reason(content: Content) -> Iterator[Problem]:
     columns = {column.field: column.id for column in content.outputs}
     for row in content.rows:
-        passes = row.cells[columns["role"]].strip("\"'`") in STRAIGHT
-        if not passes and columns.get("reason") not in row.cells:
+        if not _passes(content, row) and columns.get("reason") not in row.cells:
             yield Problem(f"第 {row.number} 行「理由」", "没有写:审核的人要看到为什么")
+
+
+def _passes(content: Content, row: Row) -> bool:
+    """Whether a row says that nobody has to look."""
+    role = next(column.id for column in content.outputs if column.field == "role")
+    return row.cells.get(role, "").strip("\"'`") in STRAIGHT
 
 
 def roles_of(route: Sequence[Asked]) -> tuple[str, ...]:

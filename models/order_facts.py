@@ -16,6 +16,7 @@ from models.order_form import OrderForm
 from models.privacy import without_numbers
 from models.recipe import NoRecipe, Pet, Recipe, RecipeBook, choose, pet_of
 from models.rules_in_force import form_of
+from models.warehouse import province_of
 from models.wording import TZ
 
 #: Whether this buyer, or this receiver, has ordered before (a cancelled order is one too).
@@ -131,7 +132,7 @@ def facts_of(
         "amount": order.total_fen / 100,  # exact to the fen: the engine counts in decimals
         "channel": order.channel,
         "shop": order.shop,
-        "province": contact.province,
+        "province": province_of(contact.province),
         "quantity": sum(line.quantity - line.cancelled_quantity for line in lines),
         "made_to_order": any(line.made_to_order for line in lines),
         "skus": sorted({line.sku for line in lines}),

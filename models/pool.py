@@ -8,16 +8,19 @@ its share of that. An order that comes past it may use the buffer, and says so.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, text
-from sqlmodel import Field, Session, SQLModel, select
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.product import Product
 from models.recipe import Recipe, ingredients
 from models.rules_in_force import recipes_now
+from models.stock import StockItem
 from models.table import moment
+from models.table_check import Problem
 
 #: The share of a channel that nobody has set one for, in percent.
 WHOLE = 100
@@ -85,12 +88,16 @@ def sellable(session: Session, default_percent: int, skus: Sequence[str] | None 
 def published(session: Session, channel: str, default_percent: int) -> dict[str, int]:
     """By SKU: how many pieces this channel is to show, of finished goods and of what is made to order.
 
-    A made-to-order SKU shows as many as the scarcest ingredient of any usual recipe allows, whichever pet it is for.
+    A made-to-order SKU shows as many as the scarcest ingredient of any usual recipe allows, whichever pet it is for. A
+    recipe that no row chooses does not count, nor one with an ingredient that no warehouse ever had: it is new, and
+    would take everything off sale.
     """
     there = sellable(session, default_percent)
     shares = {s.sku: s.percent for s in session.exec(select(ChannelShare).where(ChannelShare.channel == channel))}
     everything = shares.get("*", WHOLE)
-    usual = [recipe for recipe in recipes_now(session).recipes.values() if not recipe.special]
+    book = recipes_now(session)
+    usual = [book[code] for code in sorted(book.chosen) if not book[code].special]
+    usual = [recipe for recipe in usual if recipe.grams_per_kg.keys() <= there.keys()]
     result: dict[str, int] = {}
     for product in session.exec(select(Product).where(Product.unit == "piece")):
         if product.made_to_order:
@@ -110,6 +117,15 @@ def makeable(usual: Sequence[Recipe], weight_g: int, there: dict[str, int]) -> i
         needs = ingredients(recipe, weight_g, 1)
         packs[recipe.code] = min((there.get(sku, 0) // grams for sku, grams in needs.items() if grams), default=0)
     return min(packs.values(), default=0)
+
+
+def never_stocked(session: Session, body: Mapping[str, Any]) -> list[Problem]:
+    """Ingredients of these recipes that no warehouse ever had: worth knowing before orders wait for them."""
+    used = {sku for recipe in body["recipes"] for sku in recipe["grams_per_kg"]}
+    names = {str(one["sku"]): str(one["title"]) for one in body["ingredients"] if one["sku"] in used}
+    had = set(session.exec(select(StockItem.sku).where(col(StockItem.sku).in_(sorted(names))).distinct()))
+    why = "还没有入过库:用到它的配方,订单要等它到货;入库以前渠道上的可售数不按它算"
+    return [Problem(f"食材 {sku} {title}", why) for sku, title in sorted(names.items()) if sku not in had]
 
 
 def in_buffer(session: Session, warehouse: str, skus: Sequence[str], default_percent: int) -> list[str]:

@@ -10,7 +10,7 @@ Locks are taken in one order everywhere: fulfilments by id, then recipes (`_only
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -250,10 +250,11 @@ class Leaving(StrEnum):
     UNCLEAR = "unclear"  # others go on in it: first the factory is told of all, then it is called back
 
 
-def leave(session: Session, work: WorkOrder, now: datetime) -> Leaving:
+def leave(session: Session, work: WorkOrder, now: datetime, together: Collection[int | None] = ()) -> Leaving:
     """Call a work order back from a batch that nobody outside knows of yet. Twice: it has left.
 
-    Its order must be locked. A batch that is empty then is gone.
+    Its order must be locked. A batch that is empty then is gone. `together` are work orders that are called back with
+    it: where nobody else is in the batch, the factory need not take it first.
     """
     session.refresh(work, with_for_update=True)
     batch = lock_batch(session, work.batch_id) if work.batch_id is not None else None
@@ -262,7 +263,8 @@ def leave(session: Session, work: WorkOrder, now: datetime) -> Leaving:
     told = session.exec(select(Effect.state).where(Effect.key == batch.release_key)).first()
     if told is not None and told not in NOT_TOLD:
         gone = WorkState.CALLED_BACK.value
-        alone = all(other.id == work.id or other.state == gone for other in members_of(session, batch.id))
+        going = {work.id, *together}
+        alone = all(other.id in going or other.state == gone for other in members_of(session, batch.id))
         return Leaving.TOLD if alone or batch.state == BatchState.RELEASED.value else Leaving.UNCLEAR
     work.state, work.batch_id = WorkState.CALLED_BACK.value, None
     session.add(work)

@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from models.decision_table import DecisionTable, TableBroken
+from models.decision_table import DecisionTable, TableBroken, content_of
+from models.pet_answers import day_in, notes_in, number_in, word_in, words_in, yes_or_no_in
 from models.privacy import without_numbers
 from models.product import Product, Unit, save_products
 
@@ -117,6 +118,7 @@ class RecipeBook:
         self.known_allergens = frozenset(ALLERGENS) | declared
         self.prices = {i["sku"]: i["price_fen_per_kg"] for i in body["ingredients"] if "price_fen_per_kg" in i}
         self._choice = DecisionTable(body["choice"])
+        self.chosen = _named_in(body["choice"], self.recipes)
 
     def __getitem__(self, code: str) -> Recipe:
         return self.recipes[code]
@@ -139,6 +141,14 @@ class RecipeBook:
         if not grams.keys() <= self.prices.keys():
             return None
         return -(-sum(each * self.prices[sku] for sku, each in grams.items()) * weight_g // 1_000_000)
+
+
+def _named_in(choice: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> frozenset[str]:
+    """The recipes that some row of the choice names; all of them where a row works its recipe out."""
+    content = content_of(choice)
+    column = next((output.id for output in content.outputs if output.field == "recipe"), "")
+    named = {row.cells.get(column, "").strip().strip("\"'`") for row in content.rows}
+    return frozenset(named if named <= recipes.keys() else recipes)
 
 
 def _rank(said: Any, row: str) -> float:
@@ -197,25 +207,23 @@ def pet_of(values: Mapping[str, Any]) -> Pet:
     """The pet in the answers of an order form (`FormResult.values`: our codes, real numbers, lists, true or false).
 
     Raises `ProfileIncomplete` without a species or an answer about allergens: nothing may be chosen blindly. An empty
-    list is an answer.
+    list is an answer. Any other answer that is not of its kind counts as none.
     """
-    missing = [name for name in ("species", "allergens") if values.get(name) in (None, "")]
-    if missing:
-        raise ProfileIncomplete(missing)
-    said = values["allergens"]
-    allergens = [str(name).strip().lower() for name in ([said] if isinstance(said, str) else said)]
-    weight, born = values.get("weight_kg"), values.get("birth_date")
+    species, said = word_in(values.get("species")), words_in(values.get("allergens"))
+    if species is None or said is None:
+        raise ProfileIncomplete([name for name, is_so in (("species", species), ("allergens", said)) if is_so is None])
+    allergens = [name.strip().lower() for name in said]
     return Pet(
-        species=values["species"],
-        staple=values.get("staple_preference") or "",
+        species=species,
+        staple=word_in(values.get("staple_preference")) or "",
         allergens=frozenset(_code(ALLERGENS, name) for name in allergens if name and name not in NO_ALLERGY),
-        weight_kg=None if weight is None else float(weight),
-        birth_date=date.fromisoformat(born) if isinstance(born, str) and born else born or None,
-        breed=values.get("breed") or None,
-        activity_level=values.get("activity_level") or None,
-        neutered=values.get("neutered"),
-        body_condition=values.get("body_condition") or None,
-        health_notes=values.get("health_notes") or "",
+        weight_kg=number_in(values.get("weight_kg")),
+        birth_date=day_in(values.get("birth_date")),
+        breed=word_in(values.get("breed")),
+        activity_level=word_in(values.get("activity_level")),
+        neutered=yes_or_no_in(values.get("neutered")),
+        body_condition=word_in(values.get("body_condition")),
+        health_notes=notes_in(values.get("health_notes")),
     )
 
 

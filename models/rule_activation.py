@@ -15,7 +15,7 @@ from models.recipe import save_ingredients
 from models.rule_desk import examined
 from models.rule_history import Turn, at_moment, coming, earlier, ever_held, turns, when
 from models.rule_step import LONGEST_NOTE, Done, in_line, name_of, signed, taken
-from models.rule_version import KIND_WORDS, RuleKind, RulesRefused, RuleState, RuleVersion, find_version
+from models.rule_version import RuleKind, RulesRefused, RuleState, RuleVersion, find_version
 
 #: A time further ahead is a year that was mistyped.
 FURTHEST = timedelta(days=366)
@@ -47,9 +47,14 @@ def activate_when_fit(
         so = "已经生效" if there.from_at <= now else f"已经排定于 {when(there.from_at)} 生效"
         return Done(False, number, f"没有改变:{name_of(kind, number)}{so}", _scheduled(history, start))
     _demand_fit(session, version, now)
-    tried = bool(version.tried) or ever_held(history, number, now)
+    tried = bool(version.tried.get("orders")) or ever_held(history, number, now)
     why = "" if tried else untried_why.strip()[:LONGEST_NOTE]
     if not tried and not why:
+        if version.tried:
+            raise RulesRefused(
+                f"{name_of(kind, number)}试算时那几天没有订单,等于没有试算:把天数放长再试;"
+                "不试算就启用要写明理由。没有任何改变。"
+            )
         raise RulesRefused(
             f"{name_of(kind, number)}还没有试算:先试算(try-rules,或 orderloom rules try {kind.value} {number});"
             "不试算就启用要写明理由。没有任何改变。"
@@ -81,7 +86,9 @@ def roll_back(session: Session, kind: RuleKind, by: str, note: str, now: datetim
         return Done(False, holds.number, f"没有改变:生效中的是第 {holds.number} 版,不是第 {leaving} 版")
     target = earlier(history, now)
     if target is None:
-        raise RulesRefused(f"{KIND_WORDS[kind][0]}没有更早的版本可以退回。没有任何改变。")
+        raise RulesRefused(
+            f"{name_of(kind, holds.number)}之前没有更早的版本可以退回:要用别的,就启用(activate)那一版。没有任何改变。"
+        )
     version = find_version(session, kind, target)
     _demand_fit(session, version, now)
     _begin(session, version, now, by, note or f"退回:不用第 {holds.number} 版", now)

@@ -172,6 +172,7 @@ _MANY = {
     "都是": lambda literals: f"len($) > 0 and all($, # in [{', '.join(literals)}])",
     "含": lambda literals: f"some($, # in [{', '.join(literals)}])",
 }
+_BEGINNINGS = {*_ONE, *_MANY}
 _EMPTY = {
     Kind.TEXT: {ANY: '$ != null and $ != ""', NONE: '$ == null or $ == ""'},
     Kind.LIST: {ANY: "len($) > 0", NONE: "len($) == 0"},
@@ -206,10 +207,15 @@ def _tell_words(column: Column, zen: str) -> str:
 
 
 def _begin(said: str, ways: Mapping[str, Callable[[Sequence[str]], str]]) -> tuple[str, str]:
-    """How it begins, and the words after it. A blank must follow: 含羞草 is a word."""
+    """How it begins, and the words after it. A blank must follow: what begins so without one may be either."""
     for begin in ways:
         if re.match(rf"{begin}[\s:\uff1a]", said):
             return begin, said[len(begin) + 1 :]
+    begin = next((begin for begin in sorted(_BEGINNINGS, key=len, reverse=True) if said.startswith(begin)), "")
+    if begin:
+        rest = said.removeprefix(begin).strip(" :\uff1a")
+        can = f"在「{begin}」后面空一格,写「{begin} {rest}」" if begin in ways else f"这一列没有「{begin}」这种写法"
+        raise CellWrong(f"「{said}」读不懂:{can};要的就是这几个字,写成 {RAW}{_literal(said)}")
     return "", said
 
 
@@ -218,7 +224,12 @@ def _literals(column: Column, said: str, *, contained: bool = False) -> list[str
     words = [word.strip() for word in re.split(r"[、,\uff0c\n]", said) if word.strip()]
     if not words:
         raise CellWrong(f"「{said}」后面要写出是哪些,用「、」隔开")
-    return [_literal(word if contained else column.code_of(word)) for word in words]
+    codes = [word if contained else column.code_of(word) for word in words]
+    strange = [code for code in codes if column.closed and code not in column.names]
+    if strange and not contained:
+        known = _BETWEEN.join(names[0] for names in column.names.values())
+        raise CellWrong(f"没有「{strange[0]}」这个{column.name}:可以写 {known}")
+    return list(map(_literal, codes))
 
 
 def _literal(word: str) -> str:

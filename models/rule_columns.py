@@ -8,14 +8,23 @@ from dataclasses import dataclass
 from models import matrix, recipe
 from models.recipe_choice_check import columns_for
 from models.table_column import Kind, TableColumn
+from models.warehouse import PROVINCES
 from models.wording import CHANNEL_WORDS
 
 #: Code → how people call it, the usual name first.
 Names = Mapping[str, tuple[str, ...]]
 
+#: What people call a channel besides the name that is shown.
+_CHANNELS_TOO = {
+    "douyin": ("抖音", "抖音小店"),
+    "wechat_shop": ("微信", "视频号", "视频号小店"),
+    "taobao": ("天猫", "淘系"),
+    "pinduoduo": ("PDD",),
+}
 #: More names than the one that is shown.
 _ALSO: Mapping[str, Names] = {
-    "channel": CHANNEL_WORDS,
+    "channel": {code: (*names, *_CHANNELS_TOO.get(code, ())) for code, names in CHANNEL_WORDS.items()},
+    "province": PROVINCES,
     "species": recipe.SPECIES,
     "staple": recipe.STAPLES,
     "allergens": recipe.ALLERGENS,

@@ -15,7 +15,9 @@ from sqlmodel import Session
 from models import rule_version
 from models.form_check import check_form
 from models.matrix import check_matrix, remarks_on_matrix
+from models.pool import never_stocked
 from models.recipe_check import check_recipes, remarks_on
+from models.recipe_losses import losses
 from models.rule_history import at_moment, coming, ever_held, turns
 from models.rule_links import misfits, spoils
 from models.rule_step import Done, name_of, signed, taken
@@ -52,7 +54,11 @@ def examine(
     if problems:
         return problems, []  # what does not work has no place among the others yet
     remarks = {RuleKind.RECIPES: remarks_on, RuleKind.MATRIX: remarks_on_matrix}.get(kind)
-    return [], [*(remarks(body) if remarks is not None else ()), *misfits(session, kind, body, now)]
+    found = [*(remarks(body) if remarks is not None else ()), *misfits(session, kind, body, now)]
+    held = at_moment(turns(session, kind), now)
+    if kind is RuleKind.RECIPES and held is not None:
+        found = [*losses(find_version(session, kind, held.number).body, body), *found]
+    return [], [*found, *(never_stocked(session, body) if kind is RuleKind.RECIPES else ())]
 
 
 def make_draft(

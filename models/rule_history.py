@@ -108,4 +108,4 @@ def _draft_words(version: RuleVersion) -> tuple[str, str]:
     if version.problems:
         count = len(version.problems)
         return f"草稿({count} 个问题)", f"draft ({count} problems)"
-    return ("草稿(已试算)", "draft (tried)") if version.tried else ("草稿", "draft")
+    return ("草稿(已试算)", "draft (tried)") if version.tried.get("orders") else ("草稿", "draft")

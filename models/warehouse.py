@@ -47,6 +47,17 @@ SEATS = {
     "澳门": (22.2, 113.5),
     "台湾": (25.0, 121.6),
 }
+#: Provinces whose full name is not theirs with 省 behind it.
+_FULL = {
+    **dict.fromkeys(("北京", "天津", "上海", "重庆"), "市"),
+    **dict.fromkeys(("内蒙古", "西藏"), "自治区"),
+    **dict.fromkeys(("香港", "澳门"), "特别行政区"),
+    "广西": "壮族自治区",
+    "宁夏": "回族自治区",
+    "新疆": "维吾尔自治区",
+}
+#: Every province by its full name, and how else it is called.
+PROVINCES = {f"{name}{_FULL.get(name, '省')}": (f"{name}{_FULL.get(name, '省')}", name) for name in SEATS}
 EARTH_KM = 6371.0
 FAR_KM = 20_000.0  # where a province is not known: behind every warehouse that is
 
@@ -71,6 +82,11 @@ def distance_km(one: str, other: str) -> float:
     (lat1, lon1), (lat2, lon2) = ((math.radians(lat), math.radians(lon)) for lat, lon in (here, there))
     a = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
     return 2 * EARTH_KM * math.asin(math.sqrt(a))
+
+
+def province_of(said: str) -> str:
+    """A province by its full name, however it is written (浙江, 浙江省); as it was said where it is none."""
+    return next((full for full, (_, short) in PROVINCES.items() if said.startswith(short)), said)
 
 
 def _seat(province: str) -> tuple[float, float] | None:

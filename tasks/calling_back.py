@@ -55,7 +55,8 @@ async def call_back_work_orders(claim: Claim, works: Sequence[WorkOrder], reason
 
 def _leave(session: Session, claim: Claim, works: Sequence[WorkOrder]) -> list[Leaving]:
     hold_on(session, claim)
-    return [leave(session, session.get_one(WorkOrder, work.id), utcnow()) for work in works]
+    together = [work.id for work in works]
+    return [leave(session, session.get_one(WorkOrder, work.id), utcnow(), together) for work in works]
 
 
 @outward("撤回生产")

@@ -42,7 +42,7 @@ class RuleStep(BaseModel):
         "做什么", "启用一版;退回到上一版;撤回还没有到时间的启用;作废一份草稿", at=1
     )
     kind: KindWord = titled("种类", at=2)
-    number: int = titled("第几版", "退回时填现在生效的那一版,0 也可以", at=3, default=0, ge=0)
+    number: int = titled("第几版", "退回时填现在生效的那一版", at=3, default=0, ge=0)
     from_at: datetime | None = titled("从什么时候起", "启用时才填;不填就是现在", at=4, default=None)
     your_name: str = titled("谁", "你的姓名,写进规则历史", at=5, min_length=1, max_length=64)
     note: str = titled("说明", "为什么,写进规则历史", at=6, default="", max_length=1000)
@@ -52,10 +52,11 @@ class RuleStep(BaseModel):
     def step(self, session: Session, now: datetime) -> Done:
         """Do it. Raises `RulesRefused`."""
         kind = kind_named(self.kind)
-        if self.what == "退回":
-            return roll_back(session, kind, self.your_name, self.note, now, leaving=self.number or None)
         if not self.number:
-            raise RulesRefused("要填第几版。没有任何改变。")
+            which = "现在生效的是第几版:两个人同时退回才不会退两次" if self.what == "退回" else "第几版"
+            raise RulesRefused(f"要填{which}。没有任何改变。")
+        if self.what == "退回":
+            return roll_back(session, kind, self.your_name, self.note, now, leaving=self.number)
         if self.what == "撤回":
             return withdraw(session, kind, self.number, self.your_name, self.note, now)
         if self.what == "作废":

@@ -111,6 +111,8 @@ def sent_in(session: Session, kind: RuleKind | None, name: str, data: bytes, now
     A workbook says of which version it was made; what it does not hold stays as it is there. `kind` None: whatever
     kind the file is of.
     """
+    if len(data) > MOST_BYTES:
+        raise RulesRefused(f"{name[:80]} 太大:最多 {MOST_BYTES // 2**20} MB。没有任何改变。")
     if name.lower().endswith(".json"):
         return _from_json(session, kind, data, now)
     if not name.lower().endswith(SUFFIXES):

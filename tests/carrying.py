@@ -77,7 +77,7 @@ async def deploy_reviews() -> None:
     await deploy_for_test([REVIEW], [pool for pool in POOLS if pool.name == REVIEW.pool])
 
 
-async def until(true: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+async def until(true: Callable[[], object], what: str, seconds: float = 90.0) -> None:
     """Look many times a second until it is true; the test fails when it never is."""
     deadline = asyncio.get_running_loop().time() + seconds
     while True:

@@ -61,7 +61,7 @@ def test_killed_again_and_again_after_any_transaction_the_edit_is_carried_out_on
     set_speed(home, home.sandbox.world.speed)
     kills, status, chance = 0, KILLED, random.Random(20261122)
     while status == KILLED and kills < MOST_KILLS:
-        status = workers.run(home.environment, kill_at=f"committed#{chance.randint(5, 20)}", pull=False)
+        status = workers.run(home.environment, kill_at=f"committed#{chance.randint(5, 12)}", pull=False)
         kills += status == KILLED
         let_time_pass()
     assert status == 0

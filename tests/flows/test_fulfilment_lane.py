@@ -72,7 +72,7 @@ async def test_an_order_that_breaks_a_step_fails_alone_and_is_tried_again(
 async def test_cancelling_interrupts_the_lane_in_the_middle(home: House, prefect_server: RunningServer) -> None:
     # given a lane that waits for the factory to take a release, which it never will
     ids = place(home, Kind.MADE)
-    home.sandbox.world.set_fault("mes", "release", "timeout_before", detail={"seconds": 1.0})
+    home.sandbox.world.set_fault("mes", "release", "timeout_before", times=99, detail={"seconds": 1.0})
     async with lane_here():
         await take_in()
         (order,) = entered(ids)
@@ -84,6 +84,7 @@ async def test_cancelling_interrupts_the_lane_in_the_middle(home: House, prefect
         _leases_are_over()
         # then the lane calls it back and ends it
         await until(lambda: fulfilment_of(order).ready_at is None, "the order is cancelled")
+    home.sandbox.world.clear_faults()
     assert_cancelled_before_it_left(home, order)
     assert not any(released.startswith(order.order_no) for released in home.effects("mes", "release"))
     assert "已交接" in [run["state_name"] for run in runs(prefect_server, name={"any_": [order.order_no]})]

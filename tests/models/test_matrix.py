@@ -74,6 +74,19 @@ def test_several_rows_of_a_role_are_one_request_with_all_reasons_and_the_shortes
     assert roles_of(route) == ("finance", "nutritionist")
 
 
+def test_a_straight_row_that_has_no_effect_and_a_matrix_that_asks_nobody_are_remarked_on() -> None:
+    straight = ["false", '"straight"', "", ""]
+    collecting = body(["new_customer"], [["true", *NUTRITIONIST], straight], hitPolicy="collect")
+    first = body(["new_customer"], [["true", *NUTRITIONIST], straight], hitPolicy="first")
+    nobody = body(["new_customer"], [straight], hitPolicy="first")
+
+    assert [str(remark) for remark in remarks_on_matrix(first)] == []
+    (remark,) = remarks_on_matrix(collecting)
+    assert "不起作用" in remark.why and "第 2 行" in remark.where
+    (remark,) = remarks_on_matrix(nobody)
+    assert "没有一行要人审核" in remark.why
+
+
 @pytest.mark.parametrize("straight", ['""', '"直通"', '"straight"'])
 def test_a_straight_row_lets_pass_in_a_first_table_and_takes_nobody_away_in_a_collecting_one(straight: str) -> None:
     rows = [['"douyin"', straight, "", ""], ["", *NUTRITIONIST]]

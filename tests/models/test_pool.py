@@ -15,6 +15,7 @@ from models.pool import (
     buffer_of,
     in_buffer,
     makeable,
+    never_stocked,
     published,
     sellable,
     set_rule,
@@ -24,7 +25,11 @@ from models.pool import (
 )
 from models.product import Product, save_products
 from models.recipe import Recipe, ingredients, save_ingredients, starter_recipes
+from models.recipe_edits import RecipeWish, with_recipe
 from models.reservation import reserve
+from models.rule_activation import activate_when_fit
+from models.rule_desk import make_draft
+from models.rule_version import RuleKind
 from models.rules_in_force import recipes_now
 from models.stock import receive, shelve
 from tests.models.build import DRY, NOW
@@ -113,6 +118,31 @@ def test_made_to_order_shows_what_the_scarcest_ingredient_allows(session: Sessio
     assert published(session, "shopify", 0) == {DRY: 7}
     set_share(session, "shopify", 50)
     assert published(session, "shopify", 0) == {DRY: 3}
+
+
+def test_a_new_recipe_whose_ingredient_never_came_takes_nothing_off_sale(session: Session) -> None:
+    # given enough of everything for ten packs by any recipe, and a new recipe of something that never came
+    open_stockroom(session, {SZ: {}})
+    save_products(session, [Product(sku=DRY, title="定制犬粮", weight_g=1000, made_to_order=True)])
+    old = starter_recipes()
+    save_ingredients(session, old)
+    for sku in sorted({sku for recipe in old["recipes"] for sku in recipe["grams_per_kg"]}):
+        shelve(session, SZ, sku)
+        receive(session, SZ, sku, 10_000, "到货", "test", NOW)
+    before = published(session, "shopify", 0)
+    wish = RecipeWish("CAT-RABBIT", "猫粮 兔肉", "猫", "干粮", "ING-RABBIT 500、大米 500", kcal_per_kg=3600)
+    rabbit = {"sku": "ING-RABBIT", "title": "兔肉", "allergens": []}
+    new = with_recipe({**old, "ingredients": [*old["ingredients"], rabbit]}, wish, [{"species": "猫"}])
+    # when it is drafted, then it is said; and when it holds, everything is for sale as before
+    assert [str(remark).partition(":")[0] for remark in never_stocked(session, new)] == ["食材 ING-RABBIT 兔肉"]
+    number = make_draft(session, RuleKind.RECIPES, new, "王敏", "", NOW, 1).version.number
+    activate_when_fit(session, RuleKind.RECIPES, number, None, "王敏", "", NOW, "急")
+    assert before[DRY] > 0
+    assert published(session, "shopify", 0) == before
+    # and once some has come, it counts
+    receive(session, SZ, "ING-RABBIT", 500, "到货", "test", NOW)
+    assert published(session, "shopify", 0) == {DRY: 1}
+    assert never_stocked(session, new) == []
 
 
 def test_what_can_be_made_is_the_least_of_all_usual_recipes() -> None:

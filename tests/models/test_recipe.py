@@ -206,6 +206,7 @@ def test_what_was_not_answered_is_null_and_no_age_is_known_without_a_day() -> No
         ({"species": "dog"}, ("allergens",)),
         ({"species": "dog", "allergens": None}, ("allergens",)),
         ({"species": "", "allergens": []}, ("species",)),
+        ({"species": ["dog"], "allergens": True}, ("species", "allergens")),
     ],
 )
 def test_no_pet_is_read_without_its_species_or_an_answer_about_allergens(
@@ -214,6 +215,31 @@ def test_no_pet_is_read_without_its_species_or_an_answer_about_allergens(
     with pytest.raises(ProfileIncomplete) as incomplete:
         pet_of(values)
     assert incomplete.value.fields == missing
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "fact", "value"),
+    [
+        ("birth_date", "3岁", "age_months", None),
+        ("birth_date", ["2024-11-12"], "age_months", None),
+        ("birth_date", 3, "age_months", None),
+        ("birth_date", datetime(2024, 11, 11, 9), "age_months", 24),
+        ("weight_kg", "12公斤", "weight_kg", None),
+        ("weight_kg", True, "weight_kg", None),
+        ("weight_kg", 10**400, "weight_kg", None),
+        ("weight_kg", float("nan"), "weight_kg", None),
+        ("neutered", "已绝育", "neutered", None),
+        ("activity_level", ["high"], "activity_level", None),
+        ("body_condition", 3, "body_condition", None),
+        ("staple_preference", True, "staple", None),
+        ("breed", ["corgi"], "breed", None),
+        ("health_notes", ["肾病", "在吃药"], "health_notes", "肾病、在吃药"),
+        ("health_notes", False, "health_notes", ""),
+    ],
+    ids=range(15),
+)
+def test_an_answer_of_another_kind_stops_no_order(question: str, said: Any, fact: str, value: object) -> None:
+    assert pet_of({**ANSWERS, question: said}).facts(TODAY)[fact] == value
 
 
 def test_allergens_in_answers_are_ours_by_any_name_and_never_letters_of_a_word() -> None:

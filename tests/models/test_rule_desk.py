@@ -116,6 +116,18 @@ def test_a_version_that_was_not_tried_needs_a_reason_that_is_kept(session: Sessi
     assert (holds(session), activation(session).untried_why) == (2, "线上出错,急")
 
 
+def test_a_version_that_was_tried_on_no_orders_is_not_tried(session: Session) -> None:
+    number = drafted(session, 300, tried=False)
+    version = find_version(session, MATRIX, number)
+    version.tried = {**TRIED, "orders": 0, "changed": 0}
+    session.add(version)
+    session.flush()
+
+    with pytest.raises(RulesRefused, match="那几天没有订单,等于没有试算"):
+        activate_when_fit(session, MATRIX, number, None, "王敏", "", NOW)
+    assert listed(session, MATRIX, NOW)[0].state[0] == "草稿"
+
+
 def test_a_reason_for_not_trying_is_not_kept_of_what_was_tried(session: Session) -> None:
     activate_when_fit(session, MATRIX, drafted(session, 300), None, "王敏", "", NOW, untried_why="急")
     assert activation(session).untried_why == ""
