@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.form_field import FieldKind
+from models.form_facts import FORM_FACTS
+from models.form_field import FieldKind, plainly
 from models.rule_edits import Body
 from models.rule_version import RulesRefused
 
@@ -46,20 +47,24 @@ class FieldWish:
 
 
 def with_field(body: Body, wish: FieldWish) -> dict[str, Any]:
-    """The form with this question; one of the same name is replaced, and keeps its place. Raises `RulesRefused`."""
+    """The form with this question; one of the same name is replaced. Raises `RulesRefused`.
+
+    The one that is replaced keeps its place, the codes of choices whose names it knows, and how "nothing" is said.
+    """
     changed, properties = _copied(body)
     if _NAME.fullmatch(wish.name) is None:
         raise RulesRefused(f"字段名「{wish.name[:50]}」不行:小写字母开头,只用小写字母、数字和下划线。没有任何改变。")
     if not wish.title.strip():
         raise RulesRefused("字段要有标题,客户看到的就是它。没有任何改变。")
-    old = properties.get(wish.name, {})
+    was = properties.get(wish.name)
+    old: dict[str, Any] = was if isinstance(was, dict) else {}
     places = [float(one.get("x-order", 0)) for one in properties.values() if isinstance(one, dict)]
     place = wish.order if wish.order is not None else old.get("x-order", max(places, default=0) + 1)
     question: dict[str, Any] = {
         **{key: old[key] for key in _STAYS if key in old},
         "x-order": int(place) if float(place).is_integer() else place,
         "title": wish.title.strip(),
-        **_answers(wish),
+        **_answers(wish, old),
     }
     question |= {key: said for key, said in (("description", wish.help.strip()), ("x-unit", wish.unit.strip())) if said}
     properties[wish.name] = question
@@ -77,15 +82,18 @@ def without_field(body: Body, name: str) -> dict[str, Any]:
     return changed
 
 
-def choices_of(said: str) -> dict[str, str]:
-    """Code → name, of `indoor=室内、outdoor=室外`; a name without a code gets one of its own. Raises `RulesRefused`."""
+def choices_of(said: str, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Code → name, of `indoor=室内、outdoor=室外`. Raises `RulesRefused`.
+
+    A name without a code gets the one of `known` (name, plainly → code), else one of its own.
+    """
     found: dict[str, str] = {}
     for part in re.split(r"[、,;\n\uff0c\uff1b]", said):
         if not part.strip():
             continue
         code, told, name = (piece.strip() for piece in part.partition("="))
         if not told:
-            name, code = code, f"c{hashlib.sha256(code.encode()).hexdigest()[:8]}"
+            name, code = code, (known or {}).get(plainly(code), f"c{hashlib.sha256(code.encode()).hexdigest()[:8]}")
         if _CODE.fullmatch(code) is None or not name or code in found or name in found.values():
             raise RulesRefused(
                 f"选项「{part.strip()[:60]}」不行:写成 代码=名称,代码用字母和数字,代码和名称都不能重复。没有任何改变。"
@@ -94,28 +102,61 @@ def choices_of(said: str) -> dict[str, str]:
     return found
 
 
-def _answers(wish: FieldWish) -> dict[str, Any]:
-    """The part of the question's schema that says what an answer is."""
-    choices = choices_of(wish.choices)
-    if bool(choices) != (wish.kind in _WITH_CHOICES):
+def _names_of(question: Body) -> dict[str, list[str]]:
+    """Code → how a question's choices are called; of one whose names cannot be read, nothing."""
+    named = question.get("x-names")
+    pairs = named.items() if isinstance(named, dict) and question.get("type") != "boolean" else ()
+    return {code: [name for name in names if isinstance(name, str)] for code, names in pairs if isinstance(names, list)}
+
+
+def _as_before(wish: FieldWish, old: Body) -> tuple[dict[str, list[str]], list[str]]:
+    """Code → names of these choices, those of the replaced question under its codes; and how "nothing" is said."""
+    before = _names_of(old)
+    fact = FORM_FACTS[wish.name].names if wish.name in FORM_FACTS else {}
+    known = {plainly(name): code for names in (before, fact) for code in names for name in (code, *names[code])}
+    said = old.get("x-none")
+    nothing = [word for word in said if isinstance(word, str)] if isinstance(said, list) else []
+    is_nothing = {plainly(word) for word in nothing} if wish.kind is FieldKind.MANY else set()
+    choices = {code: name for code, name in choices_of(wish.choices, known).items() if plainly(name) not in is_nothing}
+    first = {plainly(name) for name in choices.values()}
+    names = {
+        code: [name, *(more for more in before.get(code, ()) if plainly(more) not in first)]
+        for code, name in choices.items()
+    }
+    return names, nothing
+
+
+def _answers(wish: FieldWish, old: Body) -> dict[str, Any]:
+    """The part of the question's schema that says what an answer is; of the same kind it keeps what is not said."""
+    names, nothing = _as_before(wish, old)
+    if bool(names) != (wish.kind in _WITH_CHOICES):
         raise RulesRefused("单选和多选要写选项,其他类型不写选项。没有任何改变。")
     limited = {key: limit for key, limit in (("minimum", wish.minimum), ("maximum", wish.maximum)) if limit is not None}
     if limited and wish.kind is not FieldKind.NUMBER:
         raise RulesRefused("只有「数」可以写最小和最大。没有任何改变。")
-    names = {code: [name] for code, name in choices.items()}
     match wish.kind:
         case FieldKind.CHOICE:
-            return {"type": "string", "enum": list(choices), "x-names": names}
+            other = {"x-other": old["x-other"]} if str(old.get("x-other")) in names else {}
+            return {"type": "string", "enum": list(names), "x-names": names, **other}
         case FieldKind.MANY:
-            items = {"type": "string", "enum": list(choices)}
-            return {"type": "array", "items": items, "uniqueItems": True, "x-names": names}
+            items = old.get("items") if old.get("type") == "array" else None
+            kept = {key: said for key, said in items.items() if key != "enum"} if isinstance(items, dict) else {}
+            listed = "examples" if "examples" in kept else "enum"  # where others may be named, they still may
+            most = {"maxItems": old["maxItems"]} if kept and "maxItems" in old else {}
+            none = {"x-none": nothing} if nothing else {}
+            items = {**kept, "type": "string", listed: list(names)}
+            return {"type": "array", "items": items, "uniqueItems": True, "x-names": names, **most, **none}
         case FieldKind.YES_NO:
-            return {"type": "boolean"}
+            named = {"x-names": old["x-names"]} if old.get("type") == "boolean" and "x-names" in old else {}
+            return {"type": "boolean", **named}
         case FieldKind.NUMBER:
-            return {"type": "number", **limited}
+            unit = {"x-unit": old["x-unit"]} if old.get("type") in ("number", "integer") and "x-unit" in old else {}
+            return {"type": "number", **limited, **unit}
         case FieldKind.DATE:
-            return {"type": "string", "format": "date"}
-    return {"type": "string", "maxLength": 1000}
+            years = {"x-past-years": old["x-past-years"]} if "x-past-years" in old else {}
+            return {"type": "string", "format": "date", **years}
+    none = {"x-none": nothing} if nothing and old.get("type") == "string" else {}
+    return {"type": "string", "maxLength": 1000, **none}
 
 
 def _require(schema: dict[str, Any], name: str, required: bool) -> None:
