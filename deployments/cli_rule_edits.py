@@ -176,7 +176,8 @@ def add_recipe(
     flags: Annotated[str, typer.Option("--flags", help=tell("标记,如 GRAIN-FREE;没有写 无", "flags; none: 无"))] = "",
     rank: Annotated[int | None, typer.Option("--rank", help=tell("次序,小的先选", "the lower, the sooner"))] = None,
     suits: Annotated[
-        list[str] | None, typer.Option("--suits", help=tell("给谁:列=内容,可多次", "column=cell, repeatable"))
+        list[str] | None,
+        typer.Option("--suits", help=tell("给谁:列=内容,可多次;不限主食写 主食偏好=", "column=cell, repeatable")),
     ] = None,
     on: On = None,
     note: Note = "",
@@ -186,10 +187,12 @@ def add_recipe(
 ) -> None:
     from models.recipe_edits import RecipeWish, list_said, nutrients_of, with_recipe
 
+    rows = [_pairs(suits)] if suits else []
+
     def edit(body: Any) -> Any:
         inside, analysis = list_said(allergens), nutrients_of(nutrients)
         wish = RecipeWish(code, title, species, staple, grams, special, inside, kcal, analysis, list_said(flags), rank)
-        return with_recipe(body, wish, [{"species": species, **_pairs(suits)}] if suits else [])
+        return with_recipe(body, wish, rows)
 
     _change("recipes", edit, on, note, who, state_dir, lang)
 
@@ -209,11 +212,17 @@ def remove_recipe(
 
 
 def _pairs(said: list[str]) -> dict[str, str]:
-    """`金额(元)=> 300` is a column and its cell: the first equals sign divides them."""
+    """`金额(元)=> 300` is a column and its cell: the first equals sign divides them. No column is named twice."""
+    cells: dict[str, str] = {}
     for one in said:
-        if "=" not in one:
+        column, equals, cell = (part.strip() for part in one.partition("="))
+        if not equals:
             raise typer.BadParameter(tell(f"「{one}」要写成 列=内容", f"write “{one}” as column=cell"))
-    return {column.strip(): cell.strip() for column, _, cell in (one.partition("=") for one in said)}
+        if column in cells:
+            both = tell("写了两次:都写在一格里", "is there twice: write it all in one cell")
+            raise typer.BadParameter(f"「{column}」{both},如「> 300 且 <= 800」")
+        cells[column] = cell
+    return cells
 
 
 def _change(

@@ -13,7 +13,7 @@ from models.decision_table import TableBroken, content_of
 from models.recipe import NO_ALLERGY
 from models.recipe_check import NUTRIENTS
 from models.rule_columns import CHOICE
-from models.rule_edits import Body, with_row, without_row
+from models.rule_edits import Body, column_meant, raw_content, said_twice, with_row, without_row
 from models.rule_version import RulesRefused
 
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -47,9 +47,9 @@ class RecipeWish:
 def with_recipe(body: Body, wish: RecipeWish, choice: Sequence[Mapping[str, str]] = ()) -> dict[str, Any]:
     """The rules with this recipe, and with rows that choose it.
 
-    `choice` are rows of the choice table in people's words, without the recipe; none for a new recipe is one row: its
-    species and staple. A recipe of the same code is replaced, and keeps its rows, and what the wish does not say.
-    Raises `RulesRefused`.
+    `choice` are rows of the choice table in people's words, without the recipe; where they say no species or staple, it
+    is the recipe's (an empty staple: whatever the staple). None for a new recipe is one row. A recipe of the same code
+    is replaced, and keeps its rows, and what the wish does not say. Raises `RulesRefused`.
     """
     changed = _copied(body)
     if _CODE.fullmatch(wish.code) is None:
@@ -74,10 +74,11 @@ def with_recipe(body: Body, wish: RecipeWish, choice: Sequence[Mapping[str, str]
         recipe["nutrients"] = {**old["nutrients"], **wish.nutrients}
     known = _put(changed["recipes"], "code", recipe, {"special": False, "allergens": [], "nutrients": {}, "flags": []})
     if not known and not choice:
-        choice = [{"species": species, "staple": staple}]
+        choice = [{}]
     for number, row in enumerate(choice, 1):
         rank = wish.rank if wish.rank is not None else _last_rank(changed) + 10
-        cells = {"rank": str(rank), **row, "recipe": wish.code}
+        usual = {"species": species, "staple": staple, "rank": str(rank)}
+        cells = {**usual, **_by_field(changed, row), "recipe": wish.code}
         changed = with_row(changed, CHOICE, cells, name=wish.code if number == 1 else f"{wish.code}-{number}")
     return changed
 
@@ -178,6 +179,17 @@ def _one_of(fact: str, said: str) -> str:
         there = "、".join(names[0] for names in column.names.values())
         raise RulesRefused(f"「{column.name}」没有「{said}」:可以写 {there}。没有任何改变。")
     return code
+
+
+def _by_field(body: Body, row: Mapping[str, str]) -> dict[str, str]:
+    """A row of the choice by the fields of its columns. Raises `RulesRefused`."""
+    said: dict[str, str] = {}
+    for heading, cell in row.items():
+        column = column_meant(CHOICE, raw_content(body[CHOICE.key]), heading.strip())
+        if column.field in said:
+            raise RulesRefused(said_twice(column))
+        said[column.field] = cell
+    return said
 
 
 def _codes(allergens: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from models.decision_table import TableBroken, content_of
 from models.rule_cells import CellWrong, zen_of, zen_output
 from models.rule_columns import Column, Table
 from models.rule_version import RulesRefused
+from models.table_column import Kind
 
 Body = Mapping[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -21,17 +22,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def with_row(body: Body, table: Table, cells: Mapping[str, str], name: str = "", note: str = "") -> dict[str, Any]:
     """The rules with one more row, or with the row of this `name` (its id) replaced.
 
-    `cells`: fact or output, by field or Chinese name → what people write in it; what is not named is any value. A row
-    without a name is named after its cells, so that adding it twice adds it once. Raises `RulesRefused`.
+    `cells`: fact or output, by field, Chinese name or the table's own header → what people write in it; what is not
+    named is any value. A row without a name is named after its cells, so that adding it twice adds it once. Raises
+    `RulesRefused`, also for a column that is named twice.
     """
     changed, content = _copied(body, table)
     if name and _NAME.fullmatch(name) is None:
         raise RulesRefused(f"行的编号「{name[:70]}」不行:用字母、数字、点和横线,最多 64 个。没有任何改变。")
     said: dict[str, str] = {}
     for heading, cell in cells.items():
-        column = table.column(heading.strip())
-        if column is None:
-            raise RulesRefused(f"没有「{heading}」这一列:可以写 {_columns(table)}。没有任何改变。")
+        column = column_meant(table, content, heading.strip())
+        if column.field in said:
+            raise RulesRefused(said_twice(column))
         said[column.field] = zen_cell(table, column, cell)
     lacking = [table.outputs[field].name for field in table.needed if not said.get(field)]
     if lacking:
@@ -110,5 +112,32 @@ def named_after(said: Mapping[str, str]) -> str:
     return f"row-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
-def _columns(table: Table) -> str:
-    return "、".join(column.name for column in [*table.inputs.values(), *table.outputs.values()])
+#: How several conditions on one column are written, by what it is.
+_TOGETHER = {
+    Kind.NUMBER: "> 300 且 <= 800",
+    Kind.TEXT: "甲、乙",
+    Kind.LIST: "含 甲、乙",
+    Kind.YES_NO: "是",
+}
+
+
+def said_twice(column: Column) -> str:
+    """The sentence for a column that somebody names twice: only one of the cells could be kept."""
+    return f"「{column.name}」写了两次:都写在一格里,如「{_TOGETHER[column.kind]}」。没有任何改变。"
+
+
+def column_meant(table: Table, content: Mapping[str, Any], heading: str) -> Column:
+    """The column that is called so, by us or by a header in the table (`raw_content`). Raises `RulesRefused`."""
+    known = {**table.inputs, **table.outputs}
+    fields = {one.get("field") for one in [*content["inputs"], *content["outputs"]] if one.get("name") == heading}
+    here = [known[field] for field in sorted(map(str, fields)) if field in known]
+    ours = table.column(heading)
+    found = {column.field: column for column in ([ours] if ours else []) + here}
+    if len(found) > 1:
+        ways = "、".join(found)
+        raise RulesRefused(f"「{heading}」在这张表里指不止一列:写字段名 {ways} 中的一个。没有任何改变。")
+    if not found:
+        names = [str(one.get("name")) for one in content["inputs"] if one.get("field") in known]
+        there = "、".join(dict.fromkeys([*(column.name for column in known.values()), *names]))
+        raise RulesRefused(f"没有「{heading}」这一列:可以写 {there}。没有任何改变。")
+    return next(iter(found.values()))

@@ -206,7 +206,7 @@ class RecipeCard(Form):
             nutrients=nutrients_of(self.nutrients),
             rank=self.rank or None,
         )
-        rows = [{"species": self.species, "staple": self.staple, **self.only_when}] if self.only_when else []
+        rows = [self.only_when] if self.only_when else []
 
         def edit(body: Body) -> Body:
             for line in self.new_ingredients.splitlines():

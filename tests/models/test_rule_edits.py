@@ -16,14 +16,7 @@ from models.form_field import FieldKind
 from models.matrix import Matrix
 from models.order_form import OrderForm
 from models.recipe import STARTER, RecipeBook
-from models.recipe_edits import (
-    RecipeWish,
-    list_said,
-    nutrients_of,
-    with_ingredient,
-    with_recipe,
-    without_recipe,
-)
+from models.recipe_edits import RecipeWish, with_ingredient, with_recipe, without_recipe
 from models.rule_columns import APPROVAL, CHOICE
 from models.rule_edits import with_row, without_row
 from models.rule_version import RulesRefused
@@ -63,6 +56,30 @@ def test_a_row_that_is_added_twice_is_there_once_and_a_named_one_is_replaced() -
     assert list(rows) == ["amount", "special", "no-recipe"]
     assert (rows["amount"]["amount"], rows["amount"]["new_customer"]) == ("> 800", "true")
     assert "new_customer" not in rows["special"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ({"amount": "> 300", "金额(元)": "<= 800"}, "「金额\\(元\\)」写了两次:都写在一格里,如「> 300 且 <= 800」"),
+        ({"特殊食材": "是", "特殊配方": "否"}, "「特殊配方」写了两次"),
+    ],
+)
+def test_a_column_that_is_named_twice_is_refused(cells: dict[str, str], why: str) -> None:
+    with pytest.raises(RulesRefused, match=why):
+        with_row(MATRIX, APPROVAL, {**cells, "谁审核": "财务", "理由": "大额"})
+
+
+def test_a_column_is_known_by_the_header_that_the_table_gives_it() -> None:
+    row = {"谁审核": "财务", "理由": "特殊"}
+
+    changed = with_row(MATRIX, APPROVAL, {**row, "特殊食材": "是"}, name="x")
+
+    assert changed == with_row(MATRIX, APPROVAL, {**row, "特殊配方": "是"}, name="x")
+    content = (taken := copy.deepcopy(MATRIX))["approval"]["nodes"][1]["content"]
+    content["inputs"][0]["name"] = "特殊配方"  # what we call another fact
+    with pytest.raises(RulesRefused, match="「特殊配方」在这张表里指不止一列:写字段名 special、amount 中的一个"):
+        with_row(taken, APPROVAL, {**row, "特殊配方": "是"})
 
 
 def test_a_row_that_is_taken_away_asks_nobody_any_more() -> None:
@@ -114,81 +131,21 @@ def test_a_recipe_with_a_new_ingredient_is_chosen_first_by_its_rank() -> None:
     assert with_recipe(changed, WISH) == changed
 
 
-def entry(body: Body, part: str, key: str, name: str) -> Body:
-    (found,) = [one for one in body[part] if one[key] == name]
-    return dict(found)
-
-
-def test_an_ingredient_keeps_what_is_not_said_of_it_again() -> None:
-    declared = with_ingredient(RECIPES, "ING-LIVER", "动物肝", ("鸡肉", "牛肉"), 4000)
-
-    dearer = with_ingredient(declared, "ING-LIVER", "动物肝", price_fen_per_kg=4200)
-    none = with_ingredient(dearer, "ING-LIVER", "动物肝", list_said("无"))
-
-    liver = {"sku": "ING-LIVER", "title": "动物肝", "allergens": ["beef", "chicken"], "price_fen_per_kg": 4200}
-    assert entry(dearer, "ingredients", "sku", "ING-LIVER") == liver
-    assert entry(none, "ingredients", "sku", "ING-LIVER") == {**liver, "allergens": []}
-    unsaid = with_ingredient(RECIPES, "ING-X", "甲")
-    assert entry(unsaid, "ingredients", "sku", "ING-X") == {"sku": "ING-X", "title": "甲"}
-
-
-def test_a_recipe_keeps_what_is_not_said_of_it_again() -> None:
-    full = RecipeWish(
-        "R1", "配方一", "猫", "湿粮", "鸡肉 1000", True, ("鱼肉",), 900, {"protein": 11, "fat": 4.5}, ("GRAIN-FREE",)
-    )
-    before = with_recipe(RECIPES, full)
-
-    changed = with_recipe(before, RecipeWish("R1", "配方一", "猫", "湿粮", "鸡肉 600、大米 400", nutrients={"fat": 5}))
-    emptied = with_recipe(before, RecipeWish("R1", "配方一", "猫", "湿粮", "鸡肉 1000", False, (), 800, {}, ()))
-
-    kept = entry(changed, "recipes", "code", "R1")
-    assert (kept["special"], kept["allergens"], kept["kcal_per_kg"]) == (True, ["fish"], 900)
-    assert (kept["nutrients"], kept["flags"]) == ({"protein": 11, "fat": 5}, ["GRAIN-FREE"])
-    assert kept["grams_per_kg"] == {"ING-CHICKEN": 600, "ING-RICE": 400}
-    said = entry(emptied, "recipes", "code", "R1")
-    assert [said[key] for key in ("special", "allergens", "kcal_per_kg", "nutrients", "flags")] == [
-        False,
-        [],
-        800,
-        {},
-        [],
-    ]
-    new = entry(with_recipe(RECIPES, RecipeWish("R2", "二", "猫", "湿粮", "鸡肉 1000")), "recipes", "code", "R2")
-    assert (new["special"], new["allergens"], new["flags"], "kcal_per_kg" in new) == (False, [], [], False)
-
-
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("", None),
-        (" 、", None),
-        ("无", []),
-        ("没有", []),
-        ("鸡肉、 鱼肉,蛋", ["鸡肉", "鱼肉", "蛋"]),
-        ("无、鸡", ["无", "鸡"]),
-    ],
-)
-def test_nothing_said_is_not_the_same_as_none(said: str, meant: list[str] | None) -> None:
-    assert list_said(said) == meant
-
-
-def test_an_analysis_is_read_in_words() -> None:
-    assert nutrients_of("粗蛋白 11、粗脂肪4.5%") == {"protein": 11, "fat": 4.5}
-    assert (nutrients_of(""), nutrients_of("无")) == (None, {})
-    with pytest.raises(RulesRefused, match="营养成分「糖 3」读不懂:可以写 粗蛋白"):
-        nutrients_of("糖 3")
-
-
 def test_rows_that_choose_a_recipe_are_given_in_words() -> None:
     changed = with_ingredient(RECIPES, "ING-RABBIT", "兔肉")
-    rows = [{"物种": "猫", "体重(kg)": "> 8"}, {"物种": "猫", "绝育": "是"}]
+    rows = [{"物种": "猫", "体重(kg)": "> 8", "主食偏好": ""}, {"绝育": "是"}]
 
     book = RecipeBook(with_recipe(changed, WISH, rows))
+    with pytest.raises(RulesRefused, match="「绝育」写了两次"):
+        with_recipe(changed, WISH, [{"绝育": "是", "neutered": "否"}])
 
     heavy = {"species": "cat", "staple": "dry", "weight_kg": 9, "neutered": False}
     assert book.candidates(heavy)[0].code == "CAT-RABBIT-WET"
     light = {**heavy, "weight_kg": 3}
     assert "CAT-RABBIT-WET" not in [one.code for one in book.candidates(light)]
+    # a row that says nothing of the staple is for the recipe's own
+    assert "CAT-RABBIT-WET" not in [one.code for one in book.candidates({**light, "neutered": True})]
+    assert book.candidates({**light, "neutered": True, "staple": "wet"})[0].code == "CAT-RABBIT-WET"
 
 
 def test_a_recipe_that_is_taken_away_is_chosen_by_no_row() -> None:
