@@ -72,7 +72,7 @@ def zen_output(column: Column, said: str, facts: Mapping[str, Column]) -> str:
     if column.closed:
         code = column.code_of(said)
         if code not in column.names:
-            raise CellWrong(f"没有「{said}」:可以写 {_BETWEEN.join(names[0] for names in column.names.values())}")
+            raise CellWrong(f"没有「{said}」:可以写 {_known(column)}")
         return _literal(code)
     return _template(said, facts)
 
@@ -227,9 +227,13 @@ def _literals(column: Column, said: str, *, contained: bool = False) -> list[str
     codes = [word if contained else column.code_of(word) for word in words]
     strange = [code for code in codes if column.closed and code not in column.names]
     if strange and not contained:
-        known = _BETWEEN.join(names[0] for names in column.names.values())
-        raise CellWrong(f"没有「{strange[0]}」这个{column.name}:可以写 {known}")
+        raise CellWrong(f"没有「{strange[0]}」这个{column.name}:可以写 {_known(column)}")
     return list(map(_literal, codes))
+
+
+def _known(column: Column) -> str:
+    """The values that a column has, each once, though several codes may be called the same."""
+    return _BETWEEN.join(dict.fromkeys(names[0] for names in column.names.values()))
 
 
 def _literal(word: str) -> str:
