@@ -19,6 +19,7 @@ from models.form_field import Field, FieldKind, field_of, plainly
 from models.table_check import Problem
 
 LARGEST_BYTES = 200_000
+LARGEST_NUMBER = 1_000_000_000
 MOST_FIELDS, MOST_CHOICES, MOST_CONDITIONS, DEEPEST = 60, 300, 600, 12
 LONGEST_TITLE, LONGEST_HELP, LONGEST_NAME = 40, 200, 40
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -48,6 +49,8 @@ def check_form(body: object) -> list[Problem]:
     except SchemaError as error:
         where = ".".join(str(step) for step in error.absolute_path) or "schema"
         return [Problem(where, f"不是有效的 JSON Schema 2020-12:{error.message[:200]}")]
+    except (OverflowError, RecursionError):  # of a regular expression that is none
+        return [Problem("schema", "不是有效的 JSON Schema 2020-12:表单不支持正则表达式,请改用可选项(enum)或长度限制")]
     properties = schema.get("properties")
     if schema.get("type") != "object" or not properties:
         return [Problem("schema", '最外层要是 "type": "object",并在 properties 里写至少一个字段')]
@@ -72,6 +75,10 @@ def _too_large(schema: Mapping[str, Any]) -> Problem | None:
         return Problem("schema", f"太大({size // 1000} KB),最多 {LARGEST_BYTES // 1000} KB")
     if depth > DEEPEST:
         return Problem("schema", f"嵌套太深,最多 {DEEPEST} 层")
+    if any(isinstance(value, Mapping) and not all(isinstance(key, str) for key in value) for value in _all(schema)):
+        return Problem("schema", "不能写成 JSON:每个关键字和字段名都要是文字")
+    if any(isinstance(value, int | float) and abs(value) > LARGEST_NUMBER for value in _all(schema)):
+        return Problem("schema", f"有的数字太大:最大 {LARGEST_NUMBER},请改小")
     if len(list(_parts(schema))) > MOST_CONDITIONS:
         return Problem("allOf", f"条件太多,最多 {MOST_CONDITIONS} 个")
     return None
@@ -80,6 +87,13 @@ def _too_large(schema: Mapping[str, Any]) -> Problem | None:
 def _depth(value: Any) -> int:
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
     return 1 + max((_depth(each) for each in inside), default=0)
+
+
+def _all(value: Any) -> Iterator[Any]:
+    """A value and everything inside it."""
+    yield value
+    for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _all(each)
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -142,7 +142,7 @@ def field_of(name: str, schema: Mapping[str, Any], required: bool) -> Field:
     return Field(
         name=name,
         kind=kind,
-        order=float(schema.get("x-order", 1000)),
+        order=_place(schema.get("x-order")),
         titles=(title, str(schema.get("x-en") or title)),
         helps=(help, str(schema.get("x-en-description") or help)),
         unit=str(schema.get("x-unit", "")),
@@ -150,13 +150,26 @@ def field_of(name: str, schema: Mapping[str, Any], required: bool) -> Field:
         choices=tuple(Choice(str(code), tuple(names.get(code, ()))) for code in codes),
         closed="enum" in schema or "enum" in items,
         other=str(schema.get("x-other", "")),
-        none=tuple(schema.get("x-none", ())),
-        aliases=(title, *schema.get("x-aliases", ())),
+        none=_words(schema.get("x-none")),
+        aliases=(title, *_words(schema.get("x-aliases"))),
         whole=schema.get("type") == "integer",
         longest=int((items if kind is FieldKind.MANY else schema).get("maxLength", LONGEST_TEXT)),
         most=int(schema.get("maxItems", MOST_ITEMS)),
         past_years=schema.get("x-past-years"),
     )
+
+
+def _place(said: Any) -> float:
+    """Where a question stands; a draft may say what is no place, and is shown all the same."""
+    try:
+        return float(said)
+    except (TypeError, ValueError, OverflowError):
+        return 1000.0
+
+
+def _words(said: Any) -> tuple[str, ...]:
+    """The words of a list, without what is no text."""
+    return tuple(word for word in said if isinstance(word, str)) if isinstance(said, list | tuple) else ()
 
 
 def _kind(schema: Mapping[str, Any]) -> FieldKind:

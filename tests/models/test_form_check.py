@@ -142,6 +142,41 @@ def test_a_form_need_not_ask_what_recipes_can_do_without_and_may_name_allergens_
     assert problems(less) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (question("breed", **{"x-order": 10**400}), "有的数字太大:最大 1000000000"),
+        (question("weight_kg", minimum=10**400), "有的数字太大"),
+        (when("species", "cat", properties={"weight_kg": {"minimum": 10**400}}), "有的数字太大"),
+        (question("breed", pattern="a{99999999999999999999}"), "不支持正则表达式"),
+        (question("breed", pattern="(" * 5_000 + ")" * 5_000), "不支持正则表达式"),
+        (lambda schema: schema.update({5: 2, "a": 3}), "都要是文字"),
+        (question("breed", **{"x-aliases": None}), "x-aliases"),
+        (question("breed", title=None), "不是有效的 JSON Schema"),
+    ],
+    ids=range(8),
+)  # fmt: skip
+def test_what_no_form_can_hold_is_answered_in_words(change: Callable[[Schema], object], said: str) -> None:
+    told = problems(change)
+    assert any(said in sentence for sentence in told), told
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"schema": None}, {"schema": []}, {"schema": {}}])
+def test_what_is_no_form_at_all_is_answered(body: object) -> None:
+    assert len(check_form(body)) == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("x-order", 10**400), ("x-order", None), ("x-aliases", [5, None]), ("x-aliases", None)]
+)
+def test_a_draft_that_is_not_fit_can_be_shown(word: str, value: object) -> None:
+    body = copy.deepcopy(starter_form())
+    body["schema"]["properties"]["breed"][word] = value
+
+    assert check_form(body) != []
+    assert OrderForm(body)["breed"].title() == "品种"
+
+
 anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
     lambda inside: st.one_of(
