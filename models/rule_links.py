@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from models.decision_table import content_of
+from models.decision_table import TableBroken, content_of
+from models.form_field import field_of
 from models.product import Product, Unit
+from models.recipe import RecipeBook
 from models.rule_columns import APPROVAL, CHOICE, Table
 from models.rule_version import RuleKind, find_version, numbers_in_force
 from models.table_cell import read_cell
@@ -31,11 +33,25 @@ def misfits(session: Session, kind: RuleKind, body: Body, at: datetime) -> list[
     others = {other: find_version(session, other, numbers[other.value]).body for other in RuleKind if other is not kind}
     match kind:
         case RuleKind.MATRIX:
-            return [*_names_recipes(body, others[RuleKind.RECIPES]), *_names_goods(session, body)]
+            return [
+                *_names_recipes(body, others[RuleKind.RECIPES]),
+                *_names_goods(session, body),
+                *_asks(body, APPROVAL, others[RuleKind.FORM]),
+            ]
         case RuleKind.RECIPES:
-            return [*_names_recipes(others[RuleKind.MATRIX], body), *_asks(body, others[RuleKind.FORM])]
+            form = others[RuleKind.FORM]
+            return [
+                *_names_recipes(others[RuleKind.MATRIX], body),
+                *_asks(body, CHOICE, form),
+                *_strange_allergens(body, form),
+            ]
         case RuleKind.FORM:
-            return _asks(others[RuleKind.RECIPES], body)
+            recipes = others[RuleKind.RECIPES]
+            return [
+                *_asks(recipes, CHOICE, body),
+                *_asks(others[RuleKind.MATRIX], APPROVAL, body),
+                *_strange_allergens(recipes, body),
+            ]
 
 
 def spoils(session: Session, kind: RuleKind, body: Body) -> list[Problem]:
@@ -75,14 +91,35 @@ def _names_goods(session: Session, matrix: Body) -> list[Problem]:
     ]
 
 
-def _asks(recipes: Body, form: Body) -> list[Problem]:
+def _asks(rules: Body, table: Table, form: Body) -> list[Problem]:
+    """Columns of a pet's facts that the form does not ask about, and choices that it does not have."""
     questions = form["schema"].get("properties", {})
-    asked = [column.field for column in content_of(recipes[CHOICE.key]).inputs]
-    return [
-        Problem(f"选配方「{CHOICE.inputs[field].name}」", "订单表单不问这一项,选配方时它总是空的")
-        for field in asked
-        if field in CHOICE.inputs and _QUESTIONS.get(field, field) not in questions
-    ]
+    asked = dict.fromkeys(column.field for column in content_of(rules[table.key]).inputs)
+    found = []
+    for fact in (each for each in asked if each in CHOICE.inputs and each in table.inputs):
+        name, question = table.inputs[fact].name, _QUESTIONS.get(fact, fact)
+        if question not in questions:
+            why = "订单表单不问这一项,选配方时它总是空的" if table is CHOICE else "订单表单不问这一项,审批时它总是空的"
+            found.append(Problem(f"{table.name}「{name}」", why))
+            continue
+        codes = questions[question].get("enum", ())
+        found += [
+            Problem(f"{table.name} 第 {number} 行", f"「{name}」写了 {said},订单表单没有这个选项:这一行不会因它成立")
+            for number, said in _named(rules, table, fact)
+            if codes and said not in codes
+        ]
+    return found
+
+
+def _strange_allergens(recipes: Body, form: Body) -> list[Problem]:
+    """Allergens that the form offers and neither we nor the recipes know: a person decides about all of these pets."""
+    try:
+        question, known = field_of("allergens", form["schema"]["properties"]["allergens"], True), RecipeBook(recipes)
+    except (KeyError, TypeError, TableBroken):
+        return []  # not fit, and told as such
+    strange = [each.title() for each in question.choices if each.code not in known.known_allergens]
+    why = "配方和食材里都没有这个过敏原:客户选了它,订单就要交给营养师"
+    return [Problem(f"订单表单「{question.title()}」的选项 {name}", why) for name in strange]
 
 
 def _named(body: Body, table: Table, field: str) -> Iterator[tuple[int, str]]:
