@@ -11,6 +11,7 @@ from typing import Any
 from integrations.spreadsheets.rules_book import Grid, Line, Page, Value, as_read
 from integrations.spreadsheets.rules_table_page import read_table_page, table_page
 from models.recipe_check import NUTRIENTS
+from models.recipe_edits import list_said
 from models.rule_columns import CHOICE, Column
 
 Entry = Mapping[str, Any]
@@ -195,11 +196,19 @@ def _yes_no(key: str) -> Put:
     return put
 
 
-def _list(key: str, read: Callable[[str], str] = str) -> Put:
+def _list(key: str) -> Put:
     def put(entry: dict[str, Any], said: str) -> None:
-        entry[key] = [read(one.strip()) for one in re.split(r"[、,;\uff0c\uff1b]", said) if one.strip()]
+        entry[key] = [one.strip() for one in re.split(r"[、,;\uff0c\uff1b]", said) if one.strip()]
 
     return put
+
+
+def _allergens(entry: dict[str, Any], said: str) -> None:
+    """An empty cell says nothing, and 无 that there are none: `check_recipes` tells the two apart."""
+    words = list_said(said)
+    entry.pop("allergens", None)
+    if words is not None:
+        entry["allergens"] = [CHOICE.inputs["allergens"].code_of(word) for word in words]
 
 
 def _amount(said: str, *, whole: bool) -> int | float:
@@ -248,12 +257,12 @@ _RECIPE: dict[str, Put] = {
     SPECIES: _choice("species", CHOICE.inputs["species"]),
     STAPLE: _choice("staple", CHOICE.inputs["staple"]),
     SPECIAL: _yes_no("special"),
-    ALLERGENS: _list("allergens", CHOICE.inputs["allergens"].code_of),
+    ALLERGENS: _allergens,
     KCAL: _whole("kcal_per_kg"),
     FLAGS: _list("flags"),
 }
 _INGREDIENT: dict[str, Put] = {
     TITLE: _text("title"),
-    ALLERGENS: _list("allergens", CHOICE.inputs["allergens"].code_of),
+    ALLERGENS: _allergens,
     PRICE: _price,
 }

@@ -222,6 +222,17 @@ def test_a_new_ingredient_and_a_recipe_of_it_are_read() -> None:
     assert book.candidates({"species": "cat", "staple": "wet"})[0].code == "CAT-RABBIT-WET"
 
 
+def test_an_empty_cell_of_allergens_is_nothing_said_and_none_is_written_as_such() -> None:
+    def change(book: Workbook) -> None:
+        book["食材"].append(["ING-MILK", "羊奶", None, 30])
+        book["食材"].append(["ING-MILK-2", "羊奶", "无", 30])
+
+    body = read(RECIPES, change)
+
+    assert [one.get("allergens") for one in body["ingredients"][-2:]] == [None, []]
+    assert {problem.where for problem in check_recipes(body)} == {"食材 ING-MILK"}
+
+
 def test_changed_grams_and_a_deleted_recipe_are_read_and_the_rest_stays() -> None:
     def change(book: Workbook) -> None:
         page = book["配方"]
