@@ -69,7 +69,7 @@ async def test_new_rules_are_made_tried_and_followed_without_a_restart(
     assert "订单表单第 2 版 起草好了" in await orderloom(home, "add-field", *question)
     for species, (code, title, grams) in RECIPES.items():
         wish = ("--grams", grams, "--species", species, "--staple", "干粮", "--kcal", "3650", "--rank", "1")
-        await orderloom(home, "add-recipe", code, title, *wish, "--suits", f"物种={species}")
+        await orderloom(home, "add-recipe", code, title, *wish, "--suits", f"物种={species}", "--suits", "主食偏好=")
     row = ("有定制=是", "金额(元)=<= 500", "谁审核=客服主管", "理由=定制单 {金额(元)} 元", "时限(分钟)=30")
     await orderloom(home, "add-row", *row, "--note", "定制单由客服主管看")
     # and looks at what that would have done, and has it begin
